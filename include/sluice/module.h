@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every module of a model offers: a whole batch of sequences, or one time step at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/tensor.h"
+
+namespace sluice {
+
+/// A parameter of a module: its full name, prefix included, and its shape.
+struct ParameterInfo {
+  std::string name;
+  Shape shape;
+};
+
+/// A batch of sequences on its way through a model. Time is always the first dimension here: a batch-first
+/// caller passes a transposed view.
+template <class T>
+struct Sequence {
+  TensorView<const T> x;                    ///< [T, B, F]; the last stride is 1
+  std::span<const std::int64_t> lengths{};  ///< [B] valid steps of each row, in any order; empty: all T
+};
+
+/// What a module makes of it.
+template <class T>
+struct SequenceOutput {
+  Tensor<T> y;                        ///< [T', B, F']
+  std::vector<std::int64_t> lengths;  ///< [B], or empty as on the way in
+};
+
+/// How to run. Never changes a bit of the result.
+struct RunOptions {
+  int threads = 0;  ///< at most this many; 0: what OpenMP would take (OMP_NUM_THREADS)
+};
+
+/// One module stepping through time: its state and buffers, made once. Rows of the batch are independent.
+template <class T>
+class Stepper {
+ public:
+  virtual ~Stepper() = default;
+  /// Takes x [B, F], contiguous. Returns y [B, F'], contiguous, which lives until the next call, or null
+  /// where this step has no output yet (a convolution that has not seen enough). No memory, no lock, no
+  /// system call.
+  virtual const T* step(const T* x) noexcept = 0;
+  /// Back to the state of a fresh stepper.
+  virtual void reset() noexcept = 0;
+};
+
+/// A part of a model. Const once made: any number of threads may run one module at once.
+template <class T>
+class Module {
+ public:
+  virtual ~Module() = default;
+  /// PyTorch's name of the class: "LSTM", "Linear".
+  virtual std::string_view type() const noexcept = 0;
+  /// All parameters, by their full names.
+  virtual std::vector<ParameterInfo> parameters() const { return {}; }
+  /// Features out for features in. Throws ShapeError if this module does not take `input_size` features.
+  virtual std::size_t output_size(std::size_t input_size) const = 0;
+  /// Multiplications and additions for one row and one time step.
+  virtual double flops_per_step(std::size_t input_size) const = 0;
+  /// True if the whole sequence becomes one value (LastStep, MeanOverTime): y has T' = 1.
+  virtual bool ends_sequence() const noexcept { return false; }
+  /// Runs a whole batch. Throws ShapeError.
+  virtual SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const = 0;
+  /// Makes a stepper for `batch` rows of `input_size` features; this module must outlive it.
+  /// Throws Error where the module cannot run step by step (it needs steps to come).
+  virtual std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const = 0;
+};
+
+}  // namespace sluice

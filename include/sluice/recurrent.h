@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// LSTM, GRU, RNN over whole sequences, with every option of PyTorch's modules of the same names.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sluice/module.h"
+#include "sluice/state_dict.h"
+#include "sluice/tensor.h"
+
+namespace sluice {
+
+/// The activation of a plain RNN.
+enum class Nonlinearity { kTanh, kRelu };
+
+/// Where a GRU applies its reset gate in the candidate n.
+///   kAfter   n = tanh(W x + b + r * (U h + c))     PyTorch, cuDNN; ONNX linear_before_reset=1; Keras
+///   reset_after=True kBefore  n = tanh(W x + b + U (r * h) + c)     Cho et al. 2014; ONNX default; Keras
+///   reset_after=False
+enum class GRUReset { kAfter, kBefore };
+
+struct LSTMOptions {
+  std::size_t input_size = 0;
+  std::size_t hidden_size = 0;
+  std::size_t num_layers = 1;
+  bool bias = true;
+  bool batch_first = false;
+  bool bidirectional = false;
+  std::size_t proj_size = 0;  ///< 0: none; otherwise h has this size, less than hidden_size
+};
+
+struct GRUOptions {
+  std::size_t input_size = 0;
+  std::size_t hidden_size = 0;
+  std::size_t num_layers = 1;
+  bool bias = true;
+  bool batch_first = false;
+  bool bidirectional = false;
+  GRUReset reset = GRUReset::kAfter;
+};
+
+struct RNNOptions {
+  std::size_t input_size = 0;
+  std::size_t hidden_size = 0;
+  std::size_t num_layers = 1;
+  Nonlinearity nonlinearity = Nonlinearity::kTanh;
+  bool bias = true;
+  bool batch_first = false;
+  bool bidirectional = false;
+};
+
+/// The optional arguments of a call. L layers, D directions, B rows.
+template <class T>
+struct RecurrentInput {
+  TensorView<const T> h0{};                 ///< [L*D, B, H_out] ([L*D, H_out] unbatched); null: zeros
+  TensorView<const T> c0{};                 ///< LSTM: [L*D, B, H] ([L*D, H] unbatched); null: zeros
+  std::span<const std::int64_t> lengths{};  ///< [B] steps of each row, 0 to T, in any order; empty: all T
+  bool cell_sequence = false;               ///< LSTM: also give c of every step of the last layer
+  int threads = 0;                          ///< at most this many; 0: what OpenMP would take
+};
+
+/// Past a row's length `output` and `c_sequence` are zero, and h_n, c_n are those at its length (what PyTorch
+/// gives through PackedSequence). A row of length 0 keeps its initial state.
+template <class T>
+struct RecurrentOutput {
+  Tensor<T> output;      ///< [T, B, D*H_out]; [B, T, D*H_out] if batch_first; [T, D*H_out] unbatched
+  Tensor<T> h_n;         ///< [L*D, B, H_out] or [L*D, H_out]
+  Tensor<T> c_n;         ///< LSTM: [L*D, B, H] or [L*D, H]
+  Tensor<T> c_sequence;  ///< if asked for: as `output`, with D*H features
+};
+
+template <class T>
+class RecurrentNet;  // the machinery behind all three, in src/layers
+
+/// Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al. 2000) as
+/// torch.nn.LSTM. Parameters, for layer k and with suffix `_reverse` for the second direction (H_out =
+/// proj_size or hidden_size):
+///   weight_ih_l{k} [4H, I]  weight_hh_l{k} [4H, H_out]  bias_ih_l{k} [4H]  bias_hh_l{k} [4H]  weight_hr_l{k}
+///   [P, H]
+/// Gates in the order i, f, g, o.
+template <class T = float>
+class LSTM : public Module<T> {
+ public:
+  /// Takes parameters `prefix + name` from `weights`. Throws Error, ShapeError.
+  LSTM(const LSTMOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
+  ~LSTM() override;
+  LSTM(LSTM&&) noexcept;
+  LSTM& operator=(LSTM&&) noexcept;
+
+  /// x [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched. Any strides. Throws ShapeError.
+  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {}) const;
+  const LSTMOptions& options() const noexcept { return options_; }
+
+  std::string_view type() const noexcept override { return "LSTM"; }
+  std::vector<ParameterInfo> parameters() const override;
+  std::size_t output_size(std::size_t input_size) const override;
+  double flops_per_step(std::size_t input_size) const override;
+  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
+  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+
+ private:
+  LSTMOptions options_;
+  std::unique_ptr<const RecurrentNet<T>> net_;
+};
+
+/// Gated recurrent unit (Cho et al. 2014) as torch.nn.GRU; gates in the order r, z, n.
+///   weight_ih_l{k} [3H, I]  weight_hh_l{k} [3H, H]  bias_ih_l{k} [3H]  bias_hh_l{k} [3H]
+template <class T = float>
+class GRU : public Module<T> {
+ public:
+  GRU(const GRUOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
+  ~GRU() override;
+  GRU(GRU&&) noexcept;
+  GRU& operator=(GRU&&) noexcept;
+
+  /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
+  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {}) const;
+  const GRUOptions& options() const noexcept { return options_; }
+
+  std::string_view type() const noexcept override { return "GRU"; }
+  std::vector<ParameterInfo> parameters() const override;
+  std::size_t output_size(std::size_t input_size) const override;
+  double flops_per_step(std::size_t input_size) const override;
+  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
+  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+
+ private:
+  GRUOptions options_;
+  std::unique_ptr<const RecurrentNet<T>> net_;
+};
+
+/// Elman's network (1990) as torch.nn.RNN: h' = tanh(W x + b + U h + c), or relu.
+///   weight_ih_l{k} [H, I]  weight_hh_l{k} [H, H]  bias_ih_l{k} [H]  bias_hh_l{k} [H]
+template <class T = float>
+class RNN : public Module<T> {
+ public:
+  RNN(const RNNOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
+  ~RNN() override;
+  RNN(RNN&&) noexcept;
+  RNN& operator=(RNN&&) noexcept;
+
+  /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
+  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {}) const;
+  const RNNOptions& options() const noexcept { return options_; }
+
+  std::string_view type() const noexcept override { return "RNN"; }
+  std::vector<ParameterInfo> parameters() const override;
+  std::size_t output_size(std::size_t input_size) const override;
+  double flops_per_step(std::size_t input_size) const override;
+  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
+  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+
+ private:
+  RNNOptions options_;
+  std::unique_ptr<const RecurrentNet<T>> net_;
+};
+
+extern template class LSTM<float>;
+extern template class LSTM<double>;
+extern template class GRU<float>;
+extern template class GRU<double>;
+extern template class RNN<float>;
+extern template class RNN<double>;
+
+}  // namespace sluice

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Named tensors, as PyTorch's `state_dict()`: what a module is made from.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/tensor.h"
+
+namespace sluice {
+
+/// Parameters by PyTorch's names ("rnn.weight_ih_l0"). Each is owned here or borrowed from a mapped file.
+/// Modules copy what they need into their packed form, so a StateDict may go once the modules are made.
+template <class T>
+class StateDict {
+ public:
+  /// Adds or replaces a tensor that the dictionary then owns.
+  void set(std::string name, Tensor<T> value);
+  /// Adds or replaces a tensor that lies elsewhere; `owner` is kept for as long as this entry lives.
+  void borrow(std::string name, TensorView<const T> value, std::shared_ptr<const void> owner);
+
+  bool contains(std::string_view name) const { return entries_.find(name) != entries_.end(); }
+  /// The tensor of that name. Throws Error that names it and lists names that there are.
+  TensorView<const T> at(std::string_view name) const;
+  /// The tensor of that name, of that shape; throws Error if missing, ShapeError if of another shape.
+  TensorView<const T> at(std::string_view name, const Shape& expected) const;
+  /// All names, sorted.
+  std::vector<std::string> names() const;
+  std::size_t size() const noexcept { return entries_.size(); }
+
+ private:
+  struct Entry {
+    TensorView<const T> view;
+    std::shared_ptr<const void> owner;
+  };
+  std::map<std::string, Entry, std::less<>> entries_;
+};
+
+extern template class StateDict<float>;
+extern template class StateDict<double>;
+
+}  // namespace sluice

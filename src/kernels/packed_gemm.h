@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel that everything rests on: products with a packed matrix, and what follows while the result is
+// hot.
+//
+// A matrix of `gates` x `units` outputs by K inputs is packed as
+//     weights[block][k][gate][lane]      one block = `lanes` units, all their gates
+//     bias   [block][gate][lane]
+// so that hidden units lie in the vector lanes, and each output is one chain of fused multiply-adds over k =
+// 0 .. K-1 that starts at the bias. No order depends on threads, batch or lane count: that is the promise of
+// equal bits. K = input_size + state_size: the columns of W stand before those of U, so a step reads its
+// weights in one sweep.
+#pragma once
+
+#include <cstddef>
+
+namespace sluice::kernels {
+
+/// A packed matrix: borrowed pointers and sizes. Units past the last are zero.
+template <class T>
+struct PackedMatrix {
+  const T* weights = nullptr;
+  const T* bias = nullptr;        // never null: zeros where there is none
+  const T* state_bias = nullptr;  // GRU: [block][lane], bias_hh of the candidate n, which must stay apart
+  std::size_t gates = 0;
+  std::size_t units = 0;
+  std::size_t blocks = 0;      // ceil(units / lanes)
+  std::size_t input_size = 0;  // columns of W
+  std::size_t state_size = 0;  // columns of U
+};
+
+/// One row of the batch at one time step: where its values lie. Rows are independent, so a step takes any
+/// list of them.
+template <class T>
+struct Row {
+  const T* x = nullptr;    // [input_size], or null where `pre` has the input part
+  const T* pre = nullptr;  // [blocks][gates][lanes]: bias + W x, from `input_part`
+  const T* h = nullptr;    // [state_size]
+  const T* c = nullptr;    // [units], LSTM
+  T* h_out = nullptr;      // [units]; must not overlap any row's h
+  T* c_out = nullptr;      // [units], LSTM; may be c
+};
+
+/// The table of one element type on one instruction set. What was packed with `lanes` runs on the same table
+/// only.
+template <class T>
+struct PackedGemm {
+  const char* target;
+  std::size_t lanes;
+  std::size_t tile_rows;  // most rows a tile takes; batches of a multiple of it run best
+
+  /// pre_out[r] = bias + W x[r] for units of blocks [begin, end), as [blocks][gates][lanes]. Uses rows[r].x.
+  void (*input_part)(const PackedMatrix<T>& w, const T* const* x, T* const* pre_out, std::size_t rows,
+                     std::size_t begin, std::size_t end);
+  /// y[r] = bias + W x[r], a plain matrix packed with gates = 1 .. 4 neighbouring vectors a block (see
+  /// pack_linear).
+  void (*linear)(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::size_t rows,
+                 std::size_t begin, std::size_t end);
+  /// One time step of the rows, units of blocks [begin, end): products, gates and the new state in one go.
+  using Step = void (*)(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, std::size_t begin,
+                        std::size_t end);
+  Step lstm_step;      // gates i, f, g, o
+  Step gru_step;       // gates r, z, n; reset after the product
+  Step rnn_tanh_step;  // packed as a plain matrix
+  Step rnn_relu_step;
+  /// GRU with the reset before the product, in two halves. First (gates r, z): h_out = r * h, c_out = z.
+  /// Then (gate n, a plain matrix): h = r * h from the first half, c = z, and h_out holds h on entry and h'
+  /// on return.
+  Step gru_before_gates_step;
+  Step gru_before_candidate_step;
+};
+
+template <class T>
+const PackedGemm<T>& packed_gemm();
+template <>
+const PackedGemm<float>& packed_gemm<float>();
+template <>
+const PackedGemm<double>& packed_gemm<double>();
+
+}  // namespace sluice::kernels
