@@ -18,9 +18,9 @@ namespace sluice {
 enum class Nonlinearity { kTanh, kRelu };
 
 /// Where a GRU applies its reset gate in the candidate n.
-///   kAfter   n = tanh(W x + b + r * (U h + c))     PyTorch, cuDNN; ONNX linear_before_reset=1; Keras
-///   reset_after=True kBefore  n = tanh(W x + b + U (r * h) + c)     Cho et al. 2014; ONNX default; Keras
-///   reset_after=False
+///   kAfter   n = tanh(W x + b + r * (U h + c))    PyTorch, cuDNN; ONNX linear_before_reset=1;
+///                                                 Keras reset_after=True
+///   kBefore  n = tanh(W x + b + U (r * h) + c)    Cho et al. 2014; ONNX's default; Keras reset_after=False
 enum class GRUReset { kAfter, kBefore };
 
 struct LSTMOptions {

@@ -3,29 +3,29 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
 
-#include "kernels/packed_gemm.h"
+#include "layers/packed_weights.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
 
+/// y = x W^T + b over rows. Const once made; any number of threads may run it at once.
 template <class T>
 class PackedLinear {
  public:
-  /// weight [out, in]; row o starts at weight + o * row_stride, and its columns are `column_stride` apart.
-  /// bias [out] or null.
-  PackedLinear(std::size_t out, std::size_t in, const T* weight, std::ptrdiff_t row_stride,
-               std::ptrdiff_t column_stride, const T* bias);
+  /// weight [out, in] of any strides; bias [out] or null.
+  explicit PackedLinear(TensorView<const T> weight, TensorView<const T> bias = {})
+      : packed_(pack_plain<T>(weight, {}, bias, {})) {}
 
-  std::size_t in() const noexcept { return matrix_.input_size; }
-  std::size_t out() const noexcept { return matrix_.units; }
+  std::size_t in() const noexcept { return packed_.matrix.input_size; }
+  std::size_t out() const noexcept { return packed_.matrix.units; }
 
   /// y[r] = W x[r] + b for `rows` rows given by pointers; on the calling thread; takes no memory.
+  /// No y may overlap any x.
   void run(const T* const* x, T* const* y, std::size_t rows) const noexcept {
-    kernels_->linear(matrix_, x, y, rows, 0, matrix_.blocks);
+    packed_.kernels->linear(packed_.matrix, x, y, rows, 0, packed_.matrix.blocks);
   }
-  /// The same for rows at fixed distances (in elements); takes no memory.
+  /// The same for rows at fixed distances (in elements), which may overlap among the x; takes no memory.
   void run(const T* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride,
            std::size_t rows) const noexcept;
   /// The same, shared among at most `threads` threads (0: OpenMP's number).
@@ -33,10 +33,7 @@ class PackedLinear {
            int threads) const;
 
  private:
-  const kernels::PackedGemm<T>* kernels_;  // what packed it runs it
-  Tensor<T> weights_;
-  Tensor<T> bias_;
-  kernels::PackedMatrix<T> matrix_;
+  PackedWeights<T> packed_;
 };
 
 extern template class PackedLinear<float>;

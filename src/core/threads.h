@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// How many threads a call may use, and the one way in which work is shared among them.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstddef>
+
+namespace sluice {
+
+/// Threads that a call may use: at most `requested` (0: what OpenMP would take, OMP_NUM_THREADS), never more
+/// than there are processors, and one inside somebody else's parallel region, so that teams never nest.
+inline int thread_limit(int requested) noexcept {
+  if (omp_in_parallel()) return 1;
+  const int most = std::min(requested > 0 ? requested : omp_get_max_threads(), omp_get_num_procs());
+  return std::max(most, 1);
+}
+
+/// Calls body(begin, end) over [0, n) in contiguous ranges, one a thread, each of at least `grain` items.
+/// With one range the caller's thread does it all, and OpenMP is not entered. `body` must not throw.
+template <class Body>
+void parallel_ranges(std::size_t n, std::size_t grain, int threads, const Body& body) {
+  const std::size_t ranges = std::min<std::size_t>(static_cast<std::size_t>(thread_limit(threads)),
+                                                   n / std::max<std::size_t>(grain, 1));
+  if (ranges <= 1) {
+    if (n > 0) body(std::size_t{0}, n);
+    return;
+  }
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(ranges))
+  for (std::size_t i = 0; i < ranges; ++i) body(n * i / ranges, n * (i + 1) / ranges);
+}
+
+}  // namespace sluice
