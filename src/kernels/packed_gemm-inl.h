@@ -27,6 +27,7 @@
 #include "kernels/cell_gates-inl.h"
 #include "kernels/gate_math-inl.h"
 #include "kernels/packed_gemm.h"
+#include "kernels/target.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace sluice::kernels {
@@ -379,7 +380,7 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, std::
 template <typename T>
 const PackedGemm<T>* Table() {
   static const PackedGemm<T> table{
-      .target = hwy::TargetName(HWY_TARGET),
+      .target = target_name(HWY_TARGET),
       .lanes = hn::Lanes(hn::ScalableTag<T>()),
       .tile_rows = kTileRows,
       .input_part = &InputPart<T>,
