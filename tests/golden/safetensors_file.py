@@ -9,8 +9,11 @@ import numpy as np
 _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64"}
 
 
-def save(path, tensors, metadata):
-    """tensors: {name: array}; metadata: {key: text}. Every tensor starts on a multiple of 8 bytes."""
+def save(path, tensors, metadata, types=None):
+    """tensors: {name: array}; metadata: {key: text}; types: {name: dtype as in the file}, where the array's own
+    is not it (a bfloat16 comes as int16).
+    """
+    types = types or {}
     header = {"__metadata__": metadata}
     offset = 0
     # Wide types first, so that each tensor is aligned to its own type (the format allows no gaps).
@@ -18,7 +21,7 @@ def save(path, tensors, metadata):
     for name in names:
         array = tensors[name]
         header[name] = {
-            "dtype": _DTYPES[array.dtype.name],
+            "dtype": types.get(name) or _DTYPES[array.dtype.name],
             "shape": list(array.shape),
             "data_offsets": [offset, offset + array.nbytes],
         }
