@@ -27,7 +27,7 @@ void parallel_ranges(std::size_t n, std::size_t grain, int threads, const Body& 
     if (n > 0) body(std::size_t{0}, n);
     return;
   }
-#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(ranges))
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(ranges))
   for (std::size_t i = 0; i < ranges; ++i) body(n * i / ranges, n * (i + 1) / ranges);
 }
 

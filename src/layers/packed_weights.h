@@ -29,7 +29,8 @@ struct PackedWeights {
 ///   u        [gates*units, S]  weight_hh, or null for none (S = 0)
 ///   bias_ih  [gates*units]     or null
 ///   bias_hh  [gates*units]     or null; added to bias_ih
-///   keep_state_bias            the last gate's part of bias_hh goes to `state_bias` instead (GRU's candidate)
+///   keep_state_bias            the last gate's part of bias_hh goes to `state_bias` instead (GRU's
+///   candidate)
 template <class T>
 PackedWeights<T> pack_gates(std::size_t gates, TensorView<const T> w, TensorView<const T> u,
                             TensorView<const T> bias_ih, TensorView<const T> bias_hh,
