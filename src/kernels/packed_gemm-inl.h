@@ -36,7 +36,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Registers decide the tile: rows x 4 gates of accumulators, 4 vectors of weights, and one broadcast fit in
 // 32 registers with 6 rows (24 + 4 + 1), in 16 with 3 (weights then come from memory operands).
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr std::size_t kTileRows = 6;
 #else
 constexpr std::size_t kTileRows = 3;
