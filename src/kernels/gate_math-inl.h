@@ -1,45 +1,313 @@
 // SPDX-License-Identifier: Apache-2.0
+// The one sigmoid and its family on vectors of float or double: every gate of the library is one of these.
+//
+// Bounds hold where the target has fused multiply-add (HWY_NATIVE_FMA), over all inputs, subnormal results
+// included; docs/accuracy.md has the derivation and the largest errors found. There the bits are the same on
+// every target: only additions, multiplications, fused multiply-adds and divisions are used, all of which
+// IEEE 754 rounds in one way. Without FMA the corrections are left out: their products would have to be
+// exact. NaN gives NaN in every function. Flush-to-zero modes are neither set nor expected.
+
 #if defined(SLUICE_KERNELS_GATE_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SLUICE_KERNELS_GATE_MATH_INL_H_
 #undef SLUICE_KERNELS_GATE_MATH_INL_H_
 #else
 #define SLUICE_KERNELS_GATE_MATH_INL_H_
 #endif
+
 #include <hwy/highway.h>
+
+#include <cstddef>
+#include <type_traits>
+
 HWY_BEFORE_NAMESPACE();
 namespace sluice::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+template <typename T>
+struct MathConstants;
+
+template <>
+struct MathConstants<float> {
+  static constexpr int kMantissaBits = 23;
+  static constexpr int kExponentBias = 127;
+  static constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  // ln(2) in two parts; n * kLn2High is exact, since the first has 16 bits and n at most 8.
+  static constexpr float kLn2High = 0.693145751953125f;
+  static constexpr float kLn2Low = 1.42860682030941723212e-6f;
+  static constexpr float kNormalExp = 87.0f;     // exp(-x) is a normal number up to here
+  static constexpr float kVanishedExp = 110.0f;  // x * exp(-x) rounds to 0 from here on
+  static constexpr int kSmallShift = 64;
+  static constexpr float kSmallScale = 0x1p-64f;
+  static constexpr float kTanhOne = 9.0109138f;  // tanh rounds to 1 from here on: atanh(1 - 2^-25)
+};
+
+template <>
+struct MathConstants<double> {
+  static constexpr int kMantissaBits = 52;
+  static constexpr int kExponentBias = 1023;
+  static constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52
+  // 32 bits, n at most 11.
+  static constexpr double kLn2High = 0.69314718036912381649;
+  static constexpr double kLn2Low = 1.9082149292705877e-10;
+  static constexpr double kNormalExp = 708.0;
+  static constexpr double kVanishedExp = 760.0;
+  static constexpr int kSmallShift = 128;
+  static constexpr double kSmallScale = 0x1p-128;
+  static constexpr double kTanhOne = 19.061547465398498;  // atanh(1 - 2^-54)
+};
+
+// q of exp(-r) - 1 = -r + r^2 q(r) on |r| <= ln(2)/2, as docs/accuracy/minimax.py computes it; relative error
+// 2^-26.2 of exp(-r) - 1 for float, 2^-55.6 for double. The order of evaluation keeps the chain short.
+template <class D, class V>
+requires std::is_same_v < hn::TFromD<D>,
+float > HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
+  const V low = hn::MulAdd(r, hn::Set(d, -0.16666543619101337f), hn::Set(d, 0.49999998153436731f));
+  V high = hn::MulAdd(r, hn::Set(d, -0.0083665207611145054f), hn::Set(d, 0.041667199983109449f));
+  high = hn::MulAdd(r2, hn::Set(d, 0.0013882515547229961f), high);
+  return hn::MulAdd(r2, high, low);
+}
+
+template <class D, class V>
+requires std::is_same_v < hn::TFromD<D>,
+double > HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
+  const V r4 = hn::Mul(r2, r2);
+  const V a = hn::MulAdd(r, hn::Set(d, -0.16666666666666589), hn::Set(d, 0.50000000000000051791));
+  const V b = hn::MulAdd(r, hn::Set(d, -0.0083333333333895596), hn::Set(d, 0.041666666666576757));
+  const V c = hn::MulAdd(r, hn::Set(d, -0.00019841269718990162), hn::Set(d, 0.0013888888931564221));
+  const V e = hn::MulAdd(r, hn::Set(d, -2.7557407560135093e-6), hn::Set(d, 2.4801505274499467e-5));
+  const V f = hn::MulAdd(r, hn::Set(d, -2.5053768329476246e-8), hn::Set(d, 2.7626037634641733e-7));
+  const V ab = hn::MulAdd(r2, b, a);
+  const V ce = hn::MulAdd(r2, e, c);
+  return hn::MulAdd(r4, hn::MulAdd(r4, f, ce), ab);
+}
+
+// p of 2 atanh(z/2) = z + z^3/4 p(z^2) for z = 2 e / (2 + e), 0 <= e <= 1 (the same script; the powers of 4
+// are folded into the coefficients). Relative error 2^-27.7 of the logarithm for float, 2^-59.4 for double.
+template <class D, class V>
+requires std::is_same_v < hn::TFromD<D>,
+float > HWY_INLINE V LogPolynomial(D d, V u) {
+  V p = hn::MulAdd(u, hn::Set(d, 0.14005998547302501824f / 256), hn::Set(d, 0.14000902180609829069f / 64));
+  p = hn::MulAdd(u, p, hn::Set(d, 0.20010763585055046894f / 16));
+  return hn::MulAdd(u, p, hn::Set(d, 0.33333208145464634836f / 4));
+}
+
+template <class D, class V>
+requires std::is_same_v < hn::TFromD<D>,
+double > HWY_INLINE V LogPolynomial(D d, V u) {
+  constexpr double kCoefficients[] = {0.066505609266513132938 / 16384, 0.076932741806045581038 / 4096,
+                                      0.090908722401561756711 / 1024,  0.11111111976809122065 / 256,
+                                      0.14285714274059183299 / 64,     0.2000000000007755664 / 16,
+                                      0.33333333333333154859 / 4};
+  V p = hn::MulAdd(u, hn::Set(d, 0.085048585314263474051 / 1048576),
+                   hn::Set(d, 0.041724957026714866105 / 262144));
+  p = hn::MulAdd(u, p, hn::Set(d, 0.060524703623640822246 / 65536));
+  for (double c : kCoefficients) p = hn::MulAdd(u, p, hn::Set(d, c));
+  return p;
+}
+
+// exp(-x) = scale * (1 + t), with scale = 2^(n + kShift), n the integer nearest to -x / ln(2), and
+// t = -r + r^2 q. Valid while scale is a normal number.
+template <class V>
+struct ReducedExp {
+  V scale;
+  V r;   // x + n ln(2)
+  V r2;  // r^2
+  V q;
+};
+
+template <int kShift = 0, class D, class V>
+HWY_INLINE ReducedExp<V> ReduceExp(D d, V x) {
+  using T = hn::TFromD<D>;
+  using C = MathConstants<T>;
+  // The sum's lowest bits are the integer n + bias, ready to be moved to where the exponent stands.
+  const V rounder = hn::Set(d, C::kRounder + static_cast<T>(C::kExponentBias + kShift));
+  const V biased = hn::MulAdd(x, hn::Set(d, static_cast<T>(-1.44269504088896340736)), rounder);
+  const V n = hn::Sub(biased, rounder);
+  const hn::RebindToUnsigned<D> du;
+  const V scale = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::BitCast(du, biased)));
+  V r = hn::MulAdd(n, hn::Set(d, C::kLn2High), x);
+  r = hn::MulAdd(n, hn::Set(d, C::kLn2Low), r);
+  const V r2 = hn::Mul(r, r);
+  return {scale, r, r2, ExpPolynomial(d, r, r2)};
+}
+
+// factor * exp(-x) for x >= kNormalExp, where the result is, or soon will be, subnormal: rounded to full
+// precision first and then once by the last multiplication. x is capped, which gives 0 beyond.
+template <class D, class V>
+HWY_INLINE V SmallExp(D d, V x, V factor) {
+  using C = MathConstants<hn::TFromD<D>>;
+  const auto e = ReduceExp<C::kSmallShift>(d, x);
+  const V t = hn::MulSub(e.r2, e.q, e.r);
+  const V scale = hn::Mul(e.scale, factor);
+  return hn::Mul(hn::MulAdd(scale, t, scale), hn::Set(d, C::kSmallScale));
+}
+
+/// exp(x) for x <= 0. float32: 1 ULP, float64: 1 ULP. Never decreasing.
 template <class D, class V>
 HWY_INLINE V Exp(D d, V x) {
-  using T = hn::TFromD<D>;
-  x = hn::Min(hn::Max(x, hn::Set(d, T(-80))), hn::Set(d, T(80)));
-  auto n = hn::Round(hn::Mul(x, hn::Set(d, T(1.4426950408889634))));
-  auto r = hn::NegMulAdd(n, hn::Set(d, T(0.6931471805599453)), x);
-  auto p = hn::Set(d, T(1.0 / 5040));
-  for (double c : {1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0})
-    p = hn::MulAdd(p, r, hn::Set(d, T(c)));
-  const hn::RebindToSigned<D> di;
-  constexpr int kM = sizeof(T) == 4 ? 23 : 52;
-  constexpr int kB = sizeof(T) == 4 ? 127 : 1023;
-  auto e = hn::ShiftLeft<kM>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, kB)));
-  return hn::Mul(p, hn::BitCast(d, e));
+  using C = MathConstants<hn::TFromD<D>>;
+  const V minus_x = hn::Neg(x);
+  const auto e = ReduceExp(d, minus_x);
+  V y = hn::MulAdd(e.scale, hn::MulSub(e.r2, e.q, e.r), e.scale);
+  const auto small = hn::Gt(minus_x, hn::Set(d, C::kNormalExp));
+  if (HWY_UNLIKELY(!hn::AllFalse(d, small))) {
+    const V capped = hn::Min(minus_x, hn::Set(d, C::kVanishedExp));
+    y = hn::IfThenElse(small, SmallExp(d, capped, hn::Set(d, 1)), y);
+  }
+  return y;
 }
+
+// 1 / (1 + exp(-x)) for |x| <= kNormalExp: with exp(-x) = s (1 + t),
+//   den + err = 1 + s + s t          (err: what the rounding of den lost)
+//   q = 1 / den,  rho = 1 - (den + err) q,  y = q + q rho
+// so that only the errors of t and of the last operation are left.
+template <class D, class V>
+HWY_INLINE V SigmoidOfNormal(D d, V x) {
+  const V one = hn::Set(d, 1);
+  const auto e = ReduceExp(d, x);
+  const V t = hn::MulSub(e.r2, e.q, e.r);
+  const V den = hn::MulAdd(e.scale, t, hn::Add(e.scale, one));
+  const V q = hn::Div(one, den);
+#if HWY_NATIVE_FMA
+  // The larger of s and 1 first: that difference is exact.
+  const V rest = hn::Add(hn::Sub(hn::Max(e.scale, one), den), hn::Min(e.scale, one));
+  const V err = hn::MulAdd(e.scale, t, rest);
+  const V rho = hn::NegMulAdd(err, q, hn::NegMulAdd(den, q, one));
+  return hn::MulAdd(q, rho, q);
+#else
+  return q;
+#endif
+}
+
+/// 1 / (1 + exp(-x)). float32: 1 ULP (without FMA 2.5), float64: 2 ULP. Never decreasing, in [0, 1],
+/// 1/2 at 0.
 template <class D, class V>
 HWY_INLINE V Sigmoid(D d, V x) {
-  auto one = hn::Set(d, hn::TFromD<D>(1));
-  return hn::Div(one, hn::Add(one, Exp(d, hn::Neg(x))));
+  using C = MathConstants<hn::TFromD<D>>;
+  V y = SigmoidOfNormal(d, x);
+  const auto extreme = hn::Gt(hn::Abs(x), hn::Set(d, C::kNormalExp));
+  if (HWY_UNLIKELY(!hn::AllFalse(d, extreme))) {
+    const V one = hn::Set(d, 1);
+    const V capped = hn::Min(hn::Abs(x), hn::Set(d, C::kVanishedExp));
+    const V small = SmallExp(d, capped, one);
+    y = hn::IfThenElse(extreme, hn::IfThenElse(hn::Gt(x, hn::Zero(d)), one, small), y);
+  }
+  return y;
 }
+
+/// tanh(x). float32: 1 ULP (without FMA 2.5), float64: 2 ULP. Odd, never decreasing, in [-1, 1]; -0 gives -0,
+/// and tiny x gives x. With exp(2|x|) = s (1 + t):
+///   num + num_err = s - 1 + s t,   den + den_err = num + num_err + 2,   y = num / den
+/// corrected to first order by the remainder of the division and by what was lost before it; 1/den = (1 -
+/// y)/2.
 template <class D, class V>
 HWY_INLINE V Tanh(D d, V x) {
-  auto one = hn::Set(d, hn::TFromD<D>(1));
-  return hn::Sub(hn::Add(Sigmoid(d, hn::Add(x, x)), Sigmoid(d, hn::Add(x, x))), one);
+  using T = hn::TFromD<D>;
+  using C = MathConstants<T>;
+  const V one = hn::Set(d, 1);
+  const V two = hn::Set(d, 2);
+  const V sign = hn::SignBit(d);
+  const auto e = ReduceExp(d, hn::Or(hn::Add(x, x), sign));
+  const V s_minus_1 = hn::Sub(e.scale, one);
+#if HWY_NATIVE_FMA
+  const V p = hn::Mul(e.r2, e.q);
+  const V base = hn::NegMulAdd(e.scale, e.r, s_minus_1);
+  const V num = hn::MulAdd(e.scale, p, base);
+  const V base_err = hn::NegMulAdd(e.scale, e.r, hn::Sub(s_minus_1, base));
+  const V num_err = hn::MulAdd(e.scale, p, hn::Add(hn::Sub(base, num), base_err));
+  const V den = hn::Add(num, two);
+  const V den_err = hn::Add(hn::Sub(num, hn::Sub(den, two)), num_err);
+  const V q = hn::Div(num, den);
+  const V remainder = hn::Add(hn::NegMulAdd(q, den_err, hn::NegMulAdd(q, den, num)), num_err);
+  const V half = hn::Set(d, static_cast<T>(0.5));
+  V y = hn::MulAdd(remainder, hn::NegMulAdd(half, q, half), q);
+#else
+  const V num = hn::MulAdd(e.scale, hn::MulSub(e.r2, e.q, e.r), s_minus_1);
+  V y = hn::Div(num, hn::Add(num, two));
+#endif
+  y = hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Set(d, C::kTanhOne)), one, y);
+  return hn::Or(y, hn::And(sign, x));
 }
+
+/// log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|)). float32: 2 ULP, float64: 2 ULP.
+template <class D, class V>
+HWY_INLINE V LogSigmoid(D d, V x) {
+  using C = MathConstants<hn::TFromD<D>>;
+  const V two = hn::Set(d, 2);
+  const V a = hn::Abs(x);
+  const auto reduced = ReduceExp(d, a);
+  const V e = hn::MulAdd(reduced.scale, hn::MulSub(reduced.r2, reduced.q, reduced.r), reduced.scale);
+  const V z = hn::Div(hn::Add(e, e), hn::Add(e, two));
+  const V u = hn::Mul(z, z);
+  const V log1p = hn::MulAdd(hn::Mul(z, u), LogPolynomial(d, u), z);
+  const auto positive = hn::Gt(x, hn::Zero(d));
+  V y = hn::Sub(hn::IfThenZeroElse(positive, x), log1p);
+  const auto extreme = hn::Gt(a, hn::Set(d, C::kNormalExp));
+  if (HWY_UNLIKELY(!hn::AllFalse(d, extreme))) {
+    const V small = SmallExp(d, hn::Min(a, hn::Set(d, C::kVanishedExp)), hn::Set(d, -1));
+    y = hn::IfThenElse(extreme, hn::IfThenElse(positive, small, x), y);
+  }
+  return y;
+}
+
+/// x * sigmoid(x). float32: 2 ULP, float64: 3 ULP; the limit at -infinity is -0.
+template <class D, class V>
+HWY_INLINE V Silu(D d, V x) {
+  using C = MathConstants<hn::TFromD<D>>;
+  V y = hn::Mul(x, SigmoidOfNormal(d, x));
+  const auto extreme = hn::Gt(hn::Abs(x), hn::Set(d, C::kNormalExp));
+  if (HWY_UNLIKELY(!hn::AllFalse(d, extreme))) {
+    const V capped = hn::Min(hn::Abs(x), hn::Set(d, C::kVanishedExp));
+    const V small = SmallExp(d, capped, hn::Neg(capped));
+    y = hn::IfThenElse(extreme, hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, small), y);
+  }
+  return y;
+}
+
+// x within [low, high]; NaN stays (Min and Max do not promise that).
+template <class D, class V>
+HWY_INLINE V ClampKeepNaN(D, V x, V low, V high) {
+  x = hn::IfThenElse(hn::Lt(x, low), low, x);
+  return hn::IfThenElse(hn::Gt(x, high), high, x);
+}
+
+/// x/6 + 1/2 within [0, 1], as (x + 3) / 6, which has no cancellation near -3. 1 ULP of each type.
+template <class D, class V>
+HWY_INLINE V HardSigmoid(D d, V x) {
+  const V six = hn::Set(d, 6);
+  return hn::Div(ClampKeepNaN(d, hn::Add(x, hn::Set(d, 3)), hn::Zero(d), six), six);
+}
+
+/// 0.2x + 0.5 within [0, 1], as (x + 2.5) / 5. 1 ULP of each type.
+template <class D, class V>
+HWY_INLINE V HardSigmoidOnnx(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V five = hn::Set(d, 5);
+  return hn::Div(ClampKeepNaN(d, hn::Add(x, hn::Set(d, static_cast<T>(2.5))), hn::Zero(d), five), five);
+}
+
+/// max(x, 0); NaN stays NaN.
 template <class D, class V>
 HWY_INLINE V Relu(D d, V x) {
-  return hn::Max(x, hn::Zero(d));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x);
 }
+
+/// g y (1 - y), the gradient through y = sigmoid(x).
+template <class D, class V>
+HWY_INLINE V SigmoidBackward(D d, V y, V g) {
+  return hn::Mul(g, hn::Mul(y, hn::Sub(hn::Set(d, 1), y)));
+}
+
+/// g (1 - y^2), the gradient through y = tanh(x); as (1 - y)(1 + y), which is accurate near |y| = 1.
+template <class D, class V>
+HWY_INLINE V TanhBackward(D d, V y, V g) {
+  const V one = hn::Set(d, 1);
+  return hn::Mul(g, hn::Mul(hn::Sub(one, y), hn::Add(one, y)));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace sluice::kernels
 HWY_AFTER_NAMESPACE();
+
 #endif

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// Array forms of gate_math-inl.h and cell_gates-inl.h for one element type: included by gate_math_f32.cc and
+// gate_math_f64.cc. Body and tail are one formula on whole vectors, so an element's bits do not depend on
+// where it stands.
+
+#if defined(SLUICE_KERNELS_GATE_MATH_ARRAYS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SLUICE_KERNELS_GATE_MATH_ARRAYS_INL_H_
+#undef SLUICE_KERNELS_GATE_MATH_ARRAYS_INL_H_
+#else
+#define SLUICE_KERNELS_GATE_MATH_ARRAYS_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+
+#include "kernels/cell_gates-inl.h"
+#include "kernels/gate_math-inl.h"
+#include "kernels/gate_math.h"
+#include "kernels/target.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace sluice::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Fewer elements than a vector has; nothing past them is touched, and the other lanes are 0.
+template <class D, typename T>
+HWY_INLINE hn::Vec<D> LoadPart(D d, const T* p, std::size_t n) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+  return hn::MaskedLoad(hn::FirstN(d, n), d, p);
+#else  // a masked load may read whole vectors there
+  HWY_ALIGN T buffer[HWY_LANES(T)] = {};
+  for (std::size_t i = 0; i < n; ++i) buffer[i] = p[i];
+  return hn::Load(d, buffer);
+#endif
+}
+
+template <class D, typename T>
+HWY_INLINE void StorePart(hn::Vec<D> v, D d, T* p, std::size_t n) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+  hn::BlendedStore(v, hn::FirstN(d, n), d, p);
+#else
+  HWY_ALIGN T buffer[HWY_LANES(T)];
+  hn::Store(v, d, buffer);
+  for (std::size_t i = 0; i < n; ++i) p[i] = buffer[i];
+#endif
+}
+
+// How to read and write `lanes` elements at a place; or, at the end, fewer.
+struct Whole {
+  template <class D, typename T>
+  HWY_INLINE hn::Vec<D> Load(D d, const T* p) const {
+    return hn::LoadU(d, p);
+  }
+  template <class D, typename T>
+  HWY_INLINE void Store(hn::Vec<D> v, D d, T* p) const {
+    hn::StoreU(v, d, p);
+  }
+};
+
+struct Part {
+  std::size_t n;
+  template <class D, typename T>
+  HWY_INLINE hn::Vec<D> Load(D d, const T* p) const {
+    return LoadPart(d, p, n);
+  }
+  template <class D, typename T>
+  HWY_INLINE void Store(hn::Vec<D> v, D d, T* p) const {
+    StorePart(v, d, p, n);
+  }
+};
+
+// Calls visit(access, first element) over [0, n), a vector at a time.
+template <class D, class Visit>
+HWY_INLINE void ForEachVector(D d, std::size_t n, const Visit& visit) {
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= n; i += lanes) visit(Whole(), i);
+  if (i < n) visit(Part{n - i}, i);
+}
+
+#define SLUICE_MAP(Name)                      \
+  struct Name##Function {                     \
+    template <class D, class V>               \
+    HWY_INLINE V operator()(D d, V x) const { \
+      return Name(d, x);                      \
+    }                                         \
+  };
+SLUICE_MAP(Sigmoid)
+SLUICE_MAP(Tanh)
+SLUICE_MAP(LogSigmoid)
+SLUICE_MAP(HardSigmoid)
+SLUICE_MAP(HardSigmoidOnnx)
+SLUICE_MAP(Silu)
+SLUICE_MAP(Relu)
+SLUICE_MAP(Exp)
+#undef SLUICE_MAP
+
+template <class Function, typename T>
+void Map(const T* x, T* y, std::size_t n) {
+  const hn::ScalableTag<T> d;
+  ForEachVector(d, n, [&](auto access, std::size_t i) HWY_ATTR {
+    access.Store(Function()(d, access.Load(d, x + i)), d, y + i);
+  });
+}
+
+template <typename T>
+void SigmoidBackwardArray(const T* y, const T* grad_y, T* grad_x, std::size_t n) {
+  const hn::ScalableTag<T> d;
+  ForEachVector(d, n, [&](auto access, std::size_t i) HWY_ATTR {
+    access.Store(SigmoidBackward(d, access.Load(d, y + i), access.Load(d, grad_y + i)), d, grad_x + i);
+  });
+}
+
+template <typename T>
+void TanhBackwardArray(const T* y, const T* grad_y, T* grad_x, std::size_t n) {
+  const hn::ScalableTag<T> d;
+  ForEachVector(d, n, [&](auto access, std::size_t i) HWY_ATTR {
+    access.Store(TanhBackward(d, access.Load(d, y + i), access.Load(d, grad_y + i)), d, grad_x + i);
+  });
+}
+
+// exp(x - max) / sum. The sum has 16 parts, by index modulo 16, and they are added in one fixed tree: the
+// bits do not depend on the lane count.
+template <typename T>
+void Softmax(const T* x, T* y, std::size_t n) {
+  constexpr std::size_t kParts = 16;
+  const hn::CappedTag<T, kParts> d;
+  const std::size_t lanes = hn::Lanes(d);
+  if (n == 0) return;
+  auto most = hn::Set(d, x[0]);
+  ForEachVector(d, n, [&](auto access, std::size_t i) HWY_ATTR {
+    const auto v = access.Load(d, x + i);
+    auto larger = hn::Gt(v, most);
+    if (i + lanes > n) larger = hn::And(larger, hn::FirstN(d, n - i));
+    most = hn::IfThenElse(larger, v, most);
+  });
+  HWY_ALIGN T parts[kParts];
+  hn::Store(most, d, parts);
+  T max = parts[0];
+  for (std::size_t i = 1; i < lanes; ++i) max = parts[i] > max ? parts[i] : max;
+  for (T& part : parts) part = 0;
+  const auto shift = hn::Set(d, max);
+  ForEachVector(d, n, [&](auto access, std::size_t i) HWY_ATTR {
+    const auto e = Exp(d, hn::Sub(access.Load(d, x + i), shift));
+    access.Store(e, d, y + i);
+    T* part = parts + i % kParts;
+    const auto counted = i + lanes > n ? hn::IfThenElseZero(hn::FirstN(d, n - i), e) : e;
+    hn::Store(hn::Add(hn::Load(d, part), counted), d, part);
+  });
+  for (std::size_t half = kParts / 2; half > 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) parts[i] += parts[i + half];
+  const auto sum = hn::Set(d, parts[0]);
+  ForEachVector(d, n, [&](auto access, std::size_t i) HWY_ATTR {
+    access.Store(hn::Div(access.Load(d, y + i), sum), d, y + i);
+  });
+}
+
+template <typename T>
+void LstmGates(const T* pre, const T* c, T* h_out, T* c_out, T* gates, std::size_t hidden_size) {
+  const hn::ScalableTag<T> d;
+  const std::size_t H = hidden_size;
+  ForEachVector(d, H, [&](auto access, std::size_t u) HWY_ATTR {
+    auto i = access.Load(d, pre + u);
+    auto f = access.Load(d, pre + H + u);
+    auto g = access.Load(d, pre + 2 * H + u);
+    auto o = access.Load(d, pre + 3 * H + u);
+    hn::Vec<decltype(d)> c_new, h_new;
+    LstmUpdateKeepGates(d, i, f, g, o, access.Load(d, c + u), c_new, h_new);
+    access.Store(c_new, d, c_out + u);
+    access.Store(h_new, d, h_out + u);
+    if (gates == nullptr) return;
+    access.Store(i, d, gates + u);
+    access.Store(f, d, gates + H + u);
+    access.Store(g, d, gates + 2 * H + u);
+    access.Store(o, d, gates + 3 * H + u);
+  });
+}
+
+template <typename T>
+void GruGates(const T* pre_x, const T* pre_h, const T* h, T* h_out, T* gates, std::size_t hidden_size) {
+  const hn::ScalableTag<T> d;
+  const std::size_t H = hidden_size;
+  ForEachVector(d, H, [&](auto access, std::size_t u) HWY_ATTR {
+    auto r = hn::Add(access.Load(d, pre_x + u), access.Load(d, pre_h + u));
+    auto z = hn::Add(access.Load(d, pre_x + H + u), access.Load(d, pre_h + H + u));
+    const auto n_x = access.Load(d, pre_x + 2 * H + u);
+    const auto n_h = access.Load(d, pre_h + 2 * H + u);
+    hn::Vec<decltype(d)> n, h_new;
+    GruUpdateKeepGates(d, r, z, n_x, n_h, access.Load(d, h + u), n, h_new);
+    access.Store(h_new, d, h_out + u);
+    if (gates == nullptr) return;
+    access.Store(r, d, gates + u);
+    access.Store(z, d, gates + H + u);
+    access.Store(n, d, gates + 2 * H + u);
+  });
+}
+
+template <typename T>
+void HighwayGate(const T* pre, const T* candidate, const T* x, T* y, std::size_t hidden_size) {
+  const hn::ScalableTag<T> d;
+  ForEachVector(d, hidden_size, [&](auto access, std::size_t i) HWY_ATTR {
+    access.Store(
+        HighwayUpdate(d, access.Load(d, pre + i), access.Load(d, candidate + i), access.Load(d, x + i)), d,
+        y + i);
+  });
+}
+
+template <typename T>
+const GateMath<T>* GateMathTable() {
+  static const GateMath<T> table{
+      .target = target_name(HWY_TARGET),
+      .has_fma = HWY_NATIVE_FMA != 0,
+      .sigmoid = &Map<SigmoidFunction, T>,
+      .tanh = &Map<TanhFunction, T>,
+      .log_sigmoid = &Map<LogSigmoidFunction, T>,
+      .hard_sigmoid = &Map<HardSigmoidFunction, T>,
+      .hard_sigmoid_onnx = &Map<HardSigmoidOnnxFunction, T>,
+      .silu = &Map<SiluFunction, T>,
+      .relu = &Map<ReluFunction, T>,
+      .exp = &Map<ExpFunction, T>,
+      .sigmoid_backward = &SigmoidBackwardArray<T>,
+      .tanh_backward = &TanhBackwardArray<T>,
+      .softmax = &Softmax<T>,
+      .lstm_gates = &LstmGates<T>,
+      .gru_gates = &GruGates<T>,
+      .highway_gate = &HighwayGate<T>,
+  };
+  return &table;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace sluice::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif
