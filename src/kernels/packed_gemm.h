@@ -29,7 +29,7 @@ struct PackedMatrix {
 };
 
 /// One row of the batch at one time step: where its values lie. Rows are independent, so a step takes any
-/// list of them.
+/// list of them; all rows of one call have x, or all have pre.
 template <class T>
 struct Row {
   const T* x = nullptr;    // [input_size], or null where `pre` has the input part

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dispatch unit: the packed products and cells' steps in double.
 #include "kernels/packed_gemm.h"
+#include "kernels/target.h"
 
 // clang-format off
 #undef HWY_TARGET_INCLUDE
@@ -22,6 +23,7 @@ namespace sluice::kernels {
 HWY_EXPORT(PackedGemmF64Table);
 template <>
 const PackedGemm<double>& packed_gemm<double>() {
+  apply_target_choice();
   return *HWY_DYNAMIC_DISPATCH(PackedGemmF64Table)();
 }
 }  // namespace sluice::kernels
