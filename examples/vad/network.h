@@ -82,12 +82,12 @@ SpeechDetector<T>::SpeechDetector(const sluice::StateDict<T>& weights)
   }
 
   // The buffers take the largest of what the layers need.
-  std::size_t length = stft_.output_length(kInput);
-  std::size_t elements = length * 2 * kBins, scratch = std::max(stft_.scratch_size(), head_.scratch_size());
+  std::size_t length = stft_.output_length(kInput), elements = length * 2 * kBins;
+  std::size_t scratch = std::max(stft_.scratch_size(kInput), head_.scratch_size(1));
   for (const auto& layer : encoder_) {
+    scratch = std::max(scratch, layer.scratch_size(length));
     length = layer.output_length(length);
     elements = std::max(elements, length * layer.options().out_channels);
-    scratch = std::max(scratch, layer.scratch_size());
   }
   frames_.resize(elements);
   next_.resize(elements);

@@ -181,14 +181,19 @@ struct Row {
     svg << "\"/>\n";
   }
 
-  /// Where one recording ends and the next begins, if there are several.
+  /// Where one recording ends and the next begins, if there are several; the names that have room.
   void draw_sources() const {
-    if (picture.sources.size() < 2) return;
-    for (const Source& source : picture.sources) {
-      if (source.begin < begin || source.begin >= end()) continue;
-      if (source.begin > begin) line("source", x(source.begin), top - 14, x(source.begin), top + kPanel);
-      svg << "<text class=\"small\" x=\"" << x(source.begin) + 4 << "\" y=\"" << top - 5 << "\">"
-          << escaped(source.name) << "</text>\n";
+    constexpr double kCharacter = 6.5;  // about the width of one
+    const auto& sources = picture.sources;
+    if (sources.size() < 2) return;
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      const double from = sources[i].begin;
+      if (from < begin || from >= end()) continue;
+      if (from > begin) line("source", x(from), top - 14, x(from), top + kPanel);
+      const double to = i + 1 < sources.size() ? std::min(sources[i + 1].begin, begin + span) : begin + span;
+      if (x(to) - x(from) < kCharacter * static_cast<double>(sources[i].name.size()) + 6) continue;
+      svg << "<text class=\"small\" x=\"" << x(from) + 4 << "\" y=\"" << top - 5 << "\">"
+          << escaped(sources[i].name) << "</text>\n";
     }
   }
 };

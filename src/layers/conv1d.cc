@@ -198,8 +198,8 @@ void convolve_batch(const Conv1dOptions& options, const PackedGroups<T>& packed,
       (length <= 1 || x.stride(1) == static_cast<std::ptrdiff_t>(options.in_channels)) && x.stride(0) >= 0;
   Tensor<T> frames;
   if (!is_laid_out(options) || !frames_contiguous) {
+    frames = Tensor<T>({batch, phases_of(options), columns, options.in_channels});  // zeros: the padding
     rows.row_stride = phases_of(options) * columns * options.in_channels;
-    frames = Tensor<T>({batch, rows.row_stride});  // zeros: the padding
     rows.frames = frames.data();
     const std::size_t grain = kGrainOperations / std::max<std::size_t>(length * options.in_channels, 1) + 1;
     parallel_ranges(batch, grain, threads, [&](std::size_t begin, std::size_t end) {

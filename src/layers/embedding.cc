@@ -80,6 +80,7 @@ Embedding<T>::Embedding(const EmbeddingOptions& options, const StateDict<T>& wei
 
 template <class T>
 Tensor<T> Embedding<T>::forward(TensorView<const std::int64_t> indices) const {
+  if (indices.is_null()) throw ShapeError("Embedding::forward: indices are null");
   if (indices.rank() == kMaxRank) {
     throw_shape_error("Embedding::forward", "indices", indices.shape(),
                       "at most " + std::to_string(kMaxRank - 1) + " dimensions");

@@ -54,6 +54,22 @@ class MeanOverTimeStepper final : public Stepper<T> {
   std::size_t steps_ = 0;
 };
 
+// The mean of the first `length` steps of row b. `sums` is zero on entry; y is left as it is for length 0.
+template <class T>
+void mean_of_row(TensorView<const T> x, std::size_t b, std::size_t length, double* sums, T* y) noexcept {
+  const std::size_t features = x.dim(2);
+  for (std::size_t t = 0; t < length; ++t) {
+    const TensorView<const T> frame = x.select(0, t).select(0, b);
+    const T* const from = frame.data();
+    for (std::size_t f = 0; f < features; ++f) {
+      sums[f] += static_cast<double>(from[static_cast<std::ptrdiff_t>(f) * frame.stride(0)]);
+    }
+  }
+  for (std::size_t f = 0; length > 0 && f < features; ++f) {
+    y[f] = static_cast<T>(sums[f] / static_cast<double>(length));
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -83,21 +99,12 @@ SequenceOutput<T> MeanOverTime<T>::run(const Sequence<T>& in, const RunOptions& 
   // Summed in double, as the stepper does.
   Tensor<double> sums({batch, features});
   const std::size_t row_elements = std::max<std::size_t>(in.x.dim(0) * features, 1);
-  parallel_ranges(batch, kGrainElements / row_elements + 1, options.threads,
-                  [&](std::size_t begin, std::size_t end) {
-                    for (std::size_t b = begin; b < end; ++b) {
-                      const std::size_t length = length_of(in, b);
-                      for (std::size_t t = 0; t < length; ++t) {
-                        for (std::size_t f = 0; f < features; ++f) {
-                          sums(b, f) += static_cast<double>(in.x(t, b, f));
-                        }
-                      }
-                      if (length == 0) continue;
-                      for (std::size_t f = 0; f < features; ++f) {
-                        out.y(0, b, f) = static_cast<T>(sums(b, f) / static_cast<double>(length));
-                      }
-                    }
-                  });
+  parallel_ranges(
+      batch, kGrainElements / row_elements + 1, options.threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t b = begin; b < end; ++b) {
+          mean_of_row(in.x, b, length_of(in, b), sums.data() + b * features, out.y.data() + b * features);
+        }
+      });
   return out;
 }
 

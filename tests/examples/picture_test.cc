@@ -53,6 +53,15 @@ TEST(SpeechPicture, SeveralRecordingsAreNamedWhereTheyBegin) {
   EXPECT_EQ(count(svg, "<line class=\"source\""), 1u);
 }
 
+TEST(SpeechPicture, NamesWithoutRoomAreLeftOut) {
+  Picture p = picture(60);
+  p.sources = {{0, "long.wav"}, {30, "short.wav"}, {31, "other.wav"}};  // a second is 19 wide
+  const std::string svg = to_svg(p);
+  EXPECT_EQ(count(svg, "short.wav"), 0u);
+  EXPECT_EQ(count(svg, "other.wav"), 1u);
+  EXPECT_EQ(count(svg, "<line class=\"source\""), 2u);
+}
+
 TEST(SpeechPicture, SilenceIsDrawnToo) {
   Picture p = picture(1);
   p.peaks.assign(p.peaks.size(), Peak{});

@@ -49,6 +49,8 @@ TEST(SpeechSegments, BridgesASilenceShorterThanATenthOfASecond) {
   // A silence ends the segment at its fifth window, 2048 samples after its first; four windows do not.
   EXPECT_EQ(found(windows({{0.9, 10}, {0.1, 4}, {0.9, 10}})).size(), 1u);
   EXPECT_EQ(found(windows({{0.9, 10}, {0.1, 5}, {0.9, 10}})).size(), 2u);
+  // Speech in between starts the count anew.
+  EXPECT_EQ(found(windows({{0.9, 10}, {0.1, 3}, {0.9, 1}, {0.1, 3}, {0.9, 10}})).size(), 1u);
 }
 
 TEST(SpeechSegments, BetweenTheThresholdsNothingChanges) {
