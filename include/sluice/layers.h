@@ -18,6 +18,10 @@ namespace sluice {
 
 template <class T>
 class PackedLinear;  // a matrix packed for the kernels, in src/layers
+namespace kernels {
+template <class T>
+struct GateMath;  // the elementwise kernels, in src/kernels
+}
 
 struct LinearOptions {
   std::size_t in_features = 0;
@@ -74,7 +78,8 @@ class Embedding : public Module<T> {
   /// input_size must be 1: the index.
   std::size_t output_size(std::size_t input_size) const override;
   double flops_per_step(std::size_t) const override { return 0; }
-  /// Throws Error for a value that is not a whole number in [0, num_embeddings).
+  /// Throws Error for a value that is not a whole number in [0, num_embeddings). Past a row's length any
+  /// value may stand, and the output is zero.
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// A step cannot throw: an index out of range gives a row of NaN.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
@@ -109,9 +114,11 @@ class Conv1d : public Module<T> {
   /// x [B, C_in, L] or [C_in, L] as in PyTorch -> [B, C_out, L_out] or [C_out, L_out]. Throws ShapeError.
   Tensor<T> forward(TensorView<const T> x, const RunOptions& options = {}) const;
   /// The same without taking memory, on one thread, channels last: contiguous x [L, C_in] -> y [L_out,
-  /// C_out]. L must be one whose L_out is at least 1; scratch has scratch_size() elements.
+  /// C_out]. None may overlap another. L must be one whose L_out is at least 1.
+  ///   scratch  [scratch_size(L)], its content does not matter; may be null where that is 0
   void forward_channels_last(std::size_t length, const T* x, T* y, T* scratch) const noexcept;
-  std::size_t scratch_size() const noexcept;
+  /// 0 where there is no padding, no dilation and one group: then x is read where it lies.
+  std::size_t scratch_size(std::size_t length) const noexcept;
   /// L_out; throws ShapeError where the input is shorter than the kernel.
   std::size_t output_length(std::size_t length) const;
   const Conv1dOptions& options() const noexcept { return options_; }
@@ -120,7 +127,9 @@ class Conv1d : public Module<T> {
   std::vector<ParameterInfo> parameters() const override;
   std::size_t output_size(std::size_t input_size) const override;
   double flops_per_step(std::size_t input_size) const override;
-  /// In a model the convolution runs over time, with the features as channels.
+  /// In a model the convolution runs over time, with the features as channels. Each row is convolved as if it
+  /// were alone: its padding starts where it ends. A row too short for the kernel gets length 0; throws
+  /// ShapeError where T itself is too short. Outputs past a row's new length are zero.
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// Throws Error if padding is not 0: the output would need steps to come.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
@@ -145,7 +154,7 @@ class LayerNorm : public Module<T> {
   LayerNorm(const LayerNormOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
 
   /// x [..., normalized_shape] -> the same shape. Throws ShapeError.
-  Tensor<T> forward(TensorView<const T> x) const;
+  Tensor<T> forward(TensorView<const T> x, const RunOptions& options = {}) const;
   const LayerNormOptions& options() const noexcept { return options_; }
 
   std::string_view type() const noexcept override { return "LayerNorm"; }
@@ -179,7 +188,7 @@ enum class ActivationKind {
 template <class T = float>
 class Activation : public Module<T> {
  public:
-  explicit Activation(ActivationKind kind) : kind_(kind) {}
+  explicit Activation(ActivationKind kind);
   /// Throws Error for a name that is none of the above.
   explicit Activation(std::string_view type_name);
 
@@ -195,6 +204,7 @@ class Activation : public Module<T> {
 
  private:
   ActivationKind kind_;
+  const kernels::GateMath<T>* math_;  // of the instruction set that was active when this was made
 };
 
 /// The output of each row's last valid step: [T, B, F] -> [1, B, F]. A row of length 0 gives zeros.
@@ -224,7 +234,8 @@ class MeanOverTime : public Module<T> {
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
 };
 
-/// Modules run one after the other. A module of its own, so they nest.
+/// Modules run one after the other. A module of its own, so they nest. None: the output is the input. An
+/// error of a module is thrown on with its place: "Sequential: module 1 (Linear): ...".
 template <class T = float>
 class Sequential : public Module<T> {
  public:
@@ -244,6 +255,8 @@ class Sequential : public Module<T> {
   double flops_per_step(std::size_t input_size) const override;
   bool ends_sequence() const noexcept override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
+  /// A step that gives no output yet ends at the module that has none. Modules behind one that ends the
+  /// sequence see one step each time, as they do in run().
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
 
  private:

@@ -4,8 +4,9 @@
 // Bounds hold where the target has fused multiply-add (HWY_NATIVE_FMA), over all inputs, subnormal results
 // included; docs/accuracy.md has the derivation and the largest errors found. There the bits are the same on
 // every target: only additions, multiplications, fused multiply-adds and divisions are used, all of which
-// IEEE 754 rounds in one way. Without FMA the corrections are left out: their products would have to be
-// exact. NaN gives NaN in every function. Flush-to-zero modes are neither set nor expected.
+// IEEE 754 rounds in one way. Without FMA the corrections are as exact (products with a power of two are, and
+// see DivisionRemainder), but the polynomials round twice as often. NaN gives NaN in every function.
+// Flush-to-zero modes are neither set nor expected.
 
 #if defined(SLUICE_KERNELS_GATE_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SLUICE_KERNELS_GATE_MATH_INL_H_
@@ -39,7 +40,7 @@ struct MathConstants<float> {
   static constexpr float kVanishedExp = 110.0f;  // x * exp(-x) rounds to 0 from here on
   static constexpr int kSmallShift = 64;
   static constexpr float kSmallScale = 0x1p-64f;
-  static constexpr float kTanhOne = 9.0109138f;  // tanh rounds to 1 from here on: atanh(1 - 2^-25)
+  static constexpr float kTanhOne = 8.6643397f;  // atanh(1 - 2^-24): 1 is within 1 ULP of tanh from here on
 };
 
 template <>
@@ -54,7 +55,7 @@ struct MathConstants<double> {
   static constexpr double kVanishedExp = 760.0;
   static constexpr int kSmallShift = 128;
   static constexpr double kSmallScale = 0x1p-128;
-  static constexpr double kTanhOne = 19.061547465398498;  // atanh(1 - 2^-54)
+  static constexpr double kTanhOne = 18.714973875118524;  // atanh(1 - 2^-53)
 };
 
 // q of exp(-r) - 1 = -r + r^2 q(r) on |r| <= ln(2)/2, as docs/accuracy/minimax.py computes it; relative error
@@ -143,7 +144,7 @@ HWY_INLINE V SmallExp(D d, V x, V factor) {
   return hn::Mul(hn::MulAdd(scale, t, scale), hn::Set(d, C::kSmallScale));
 }
 
-/// exp(x) for x <= 0. float32: 1 ULP, float64: 1 ULP. Never decreasing.
+/// exp(x) for x <= 0. float32: 1.1 ULP, float64: 1.1 ULP. Never decreasing.
 template <class D, class V>
 HWY_INLINE V Exp(D d, V x) {
   using C = MathConstants<hn::TFromD<D>>;
@@ -158,6 +159,29 @@ HWY_INLINE V Exp(D d, V x) {
   return y;
 }
 
+// a - q b for q = a / b, exactly. Without FMA the factors are cut into halves, whose products are exact, and
+// taken off in order of size (Dekker 1971).
+template <class D, class V>
+HWY_INLINE V DivisionRemainder(D d, V a, V b, V q) {
+#if HWY_NATIVE_FMA
+  (void)d;
+  return hn::NegMulAdd(q, b, a);
+#else
+  const hn::RebindToUnsigned<D> du;
+  using TU = hn::TFromD<decltype(du)>;
+  constexpr int kLowBits = (MathConstants<hn::TFromD<D>>::kMantissaBits + 1) / 2;
+  const V high_bits = hn::BitCast(d, hn::Set(du, static_cast<TU>(~TU{0} << kLowBits)));
+  const V b_high = hn::And(b, high_bits);
+  const V b_low = hn::Sub(b, b_high);
+  const V q_high = hn::And(q, high_bits);
+  const V q_low = hn::Sub(q, q_high);
+  V rest = hn::Sub(a, hn::Mul(q_high, b_high));
+  rest = hn::Sub(rest, hn::Mul(q_high, b_low));
+  rest = hn::Sub(rest, hn::Mul(q_low, b_high));
+  return hn::Sub(rest, hn::Mul(q_low, b_low));
+#endif
+}
+
 // 1 / (1 + exp(-x)) for |x| <= kNormalExp: with exp(-x) = s (1 + t),
 //   den + err = 1 + s + s t          (err: what the rounding of den lost)
 //   q = 1 / den,  rho = 1 - (den + err) q,  y = q + q rho
@@ -168,16 +192,12 @@ HWY_INLINE V SigmoidOfNormal(D d, V x) {
   const auto e = ReduceExp(d, x);
   const V t = hn::MulSub(e.r2, e.q, e.r);
   const V den = hn::MulAdd(e.scale, t, hn::Add(e.scale, one));
-  const V q = hn::Div(one, den);
-#if HWY_NATIVE_FMA
   // The larger of s and 1 first: that difference is exact.
   const V rest = hn::Add(hn::Sub(hn::Max(e.scale, one), den), hn::Min(e.scale, one));
   const V err = hn::MulAdd(e.scale, t, rest);
-  const V rho = hn::NegMulAdd(err, q, hn::NegMulAdd(den, q, one));
+  const V q = hn::Div(one, den);
+  const V rho = hn::NegMulAdd(err, q, DivisionRemainder(d, one, den, q));
   return hn::MulAdd(q, rho, q);
-#else
-  return q;
-#endif
 }
 
 /// 1 / (1 + exp(-x)). float32: 1 ULP (without FMA 2.5), float64: 2 ULP. Never decreasing, in [0, 1],
@@ -210,7 +230,6 @@ HWY_INLINE V Tanh(D d, V x) {
   const V sign = hn::SignBit(d);
   const auto e = ReduceExp(d, hn::Or(hn::Add(x, x), sign));
   const V s_minus_1 = hn::Sub(e.scale, one);
-#if HWY_NATIVE_FMA
   const V p = hn::Mul(e.r2, e.q);
   const V base = hn::NegMulAdd(e.scale, e.r, s_minus_1);
   const V num = hn::MulAdd(e.scale, p, base);
@@ -219,28 +238,33 @@ HWY_INLINE V Tanh(D d, V x) {
   const V den = hn::Add(num, two);
   const V den_err = hn::Add(hn::Sub(num, hn::Sub(den, two)), num_err);
   const V q = hn::Div(num, den);
-  const V remainder = hn::Add(hn::NegMulAdd(q, den_err, hn::NegMulAdd(q, den, num)), num_err);
+  const V remainder = hn::NegMulAdd(q, den_err, hn::Add(DivisionRemainder(d, num, den, q), num_err));
   const V half = hn::Set(d, static_cast<T>(0.5));
   V y = hn::MulAdd(remainder, hn::NegMulAdd(half, q, half), q);
-#else
-  const V num = hn::MulAdd(e.scale, hn::MulSub(e.r2, e.q, e.r), s_minus_1);
-  V y = hn::Div(num, hn::Add(num, two));
-#endif
   y = hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Set(d, C::kTanhOne)), one, y);
   return hn::Or(y, hn::And(sign, x));
 }
 
-/// log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|)). float32: 2 ULP, float64: 2 ULP.
+/// log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|)). float32: 2 ULP, float64: 2 ULP. With e = exp(-|x|) and
+/// z = 2 e / (2 + e), corrected as in Tanh, log1p(e) = 2 atanh(z / 2); 1/(2 + e) = (2 - z)/4.
 template <class D, class V>
 HWY_INLINE V LogSigmoid(D d, V x) {
-  using C = MathConstants<hn::TFromD<D>>;
+  using T = hn::TFromD<D>;
+  using C = MathConstants<T>;
   const V two = hn::Set(d, 2);
   const V a = hn::Abs(x);
   const auto reduced = ReduceExp(d, a);
-  const V e = hn::MulAdd(reduced.scale, hn::MulSub(reduced.r2, reduced.q, reduced.r), reduced.scale);
-  const V z = hn::Div(hn::Add(e, e), hn::Add(e, two));
+  const V t = hn::MulSub(reduced.r2, reduced.q, reduced.r);
+  const V e = hn::MulAdd(reduced.scale, t, reduced.scale);
+  const V e_err = hn::MulAdd(reduced.scale, t, hn::Sub(reduced.scale, e));
+  const V num = hn::Add(e, e);
+  const V den = hn::Add(e, two);
+  const V den_err = hn::Add(hn::Sub(e, hn::Sub(den, two)), e_err);
+  const V z = hn::Div(num, den);
+  const V remainder = hn::NegMulAdd(z, den_err, hn::MulAdd(two, e_err, DivisionRemainder(d, num, den, z)));
+  const V correction = hn::Mul(remainder, hn::NegMulAdd(hn::Set(d, T(0.25)), z, hn::Set(d, T(0.5))));
   const V u = hn::Mul(z, z);
-  const V log1p = hn::MulAdd(hn::Mul(z, u), LogPolynomial(d, u), z);
+  const V log1p = hn::Add(z, hn::MulAdd(hn::Mul(z, u), LogPolynomial(d, u), correction));
   const auto positive = hn::Gt(x, hn::Zero(d));
   V y = hn::Sub(hn::IfThenZeroElse(positive, x), log1p);
   const auto extreme = hn::Gt(a, hn::Set(d, C::kNormalExp));

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cmath>
+
+#include "core/check.h"
+#include "core/threads.h"
+#include "layers/sequence.h"
+#include "sluice/layers.h"
+
+namespace sluice {
+namespace {
+
+// Rows a thread takes at least; below about this many elements its work costs less than starting it.
+constexpr std::size_t kGrainElements = std::size_t{1} << 15;
+
+constexpr std::size_t kPartialSums = 8;
+
+// The sum of term(x[i]) in double: element i goes to partial sum i mod 8, and these are added pairwise. One
+// order for every instruction set, and eight chains that do not wait for each other.
+template <class T, class Term>
+double sum_of(const T* x, std::size_t n, const Term& term) noexcept {
+  std::array<double, kPartialSums> sums{};
+  std::size_t i = 0;
+  for (; i + kPartialSums <= n; i += kPartialSums) {
+    for (std::size_t j = 0; j < kPartialSums; ++j) sums[j] += term(static_cast<double>(x[i + j]));
+  }
+  for (; i < n; ++i) sums[i % kPartialSums] += term(static_cast<double>(x[i]));
+  for (std::size_t half = kPartialSums / 2; half > 0; half /= 2) {
+    for (std::size_t j = 0; j < half; ++j) sums[j] += sums[j + half];
+  }
+  return sums[0];
+}
+
+// One row, all in double, rounded once. The variance is the mean square about the mean, so that it loses
+// nothing where the mean is large. `weight` and `bias` may be null; y may be x.
+template <class T>
+void normalize_row(const T* x, const T* weight, const T* bias, double eps, T* y, std::size_t n) noexcept {
+  const double mean = sum_of(x, n, [](double v) { return v; }) / static_cast<double>(n);
+  const double variance =
+      sum_of(x, n, [mean](double v) { return (v - mean) * (v - mean); }) / static_cast<double>(n);
+  const double scale = 1.0 / std::sqrt(variance + eps);
+  for (std::size_t i = 0; i < n; ++i) {
+    double value = (static_cast<double>(x[i]) - mean) * scale;
+    if (weight != nullptr) value *= static_cast<double>(weight[i]);
+    if (bias != nullptr) value += static_cast<double>(bias[i]);
+    y[i] = static_cast<T>(value);
+  }
+}
+
+template <class T>
+class LayerNormStepper final : public Stepper<T> {
+ public:
+  LayerNormStepper(const Tensor<T>& weight, const Tensor<T>& bias, double eps, std::size_t batch,
+                   std::size_t features)
+      : weight_(weight), bias_(bias), eps_(eps), y_({batch, features}) {}
+
+  const T* step(const T* x) noexcept override {
+    const std::size_t n = y_.dim(1);
+    for (std::size_t b = 0; b < y_.dim(0); ++b) {
+      normalize_row(x + b * n, weight_.data(), bias_.data(), eps_, y_.data() + b * n, n);
+    }
+    return y_.data();
+  }
+  void reset() noexcept override {}
+
+ private:
+  const Tensor<T>& weight_;
+  const Tensor<T>& bias_;
+  double eps_;
+  Tensor<T> y_;
+};
+
+}  // namespace
+
+template <class T>
+LayerNorm<T>::LayerNorm(const LayerNormOptions& options, const StateDict<T>& weights,
+                        const std::string& prefix)
+    : options_(options), prefix_(prefix) {
+  if (options.normalized_shape == 0) {
+    throw Error("LayerNorm: normalized_shape is 0, expected at least 1");
+  }
+  if (!(options.eps >= 0.0)) {
+    throw Error("LayerNorm: eps is " + std::to_string(options.eps) + ", expected at least 0");
+  }
+  options_.bias = options.bias && options.elementwise_affine;
+  if (!options.elementwise_affine) return;
+  weight_ = Tensor<T>(weights.at(prefix + "weight", {options.normalized_shape}));
+  if (options_.bias) bias_ = Tensor<T>(weights.at(prefix + "bias", {options.normalized_shape}));
+}
+
+template <class T>
+Tensor<T> LayerNorm<T>::forward(TensorView<const T> x, const RunOptions& options) const {
+  const std::size_t n = options_.normalized_shape;
+  if (x.rank() == 0 || x.dim(x.rank() - 1) != n) {
+    throw_shape_error("LayerNorm::forward", "x", x.shape(), "[..., " + std::to_string(n) + "]");
+  }
+  Tensor<T> storage;
+  const TensorView<const T> rows = contiguous(x, storage);
+  Tensor<T> y(x.shape());
+  parallel_ranges(
+      x.size() / n, kGrainElements / n + 1, options.threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t r = begin; r < end; ++r) {
+          normalize_row(rows.data() + r * n, weight_.data(), bias_.data(), options_.eps, y.data() + r * n, n);
+        }
+      });
+  return y;
+}
+
+template <class T>
+std::vector<ParameterInfo> LayerNorm<T>::parameters() const {
+  std::vector<ParameterInfo> all;
+  if (options_.elementwise_affine) all.push_back({prefix_ + "weight", {options_.normalized_shape}});
+  if (options_.bias) all.push_back({prefix_ + "bias", {options_.normalized_shape}});
+  return all;
+}
+
+template <class T>
+std::size_t LayerNorm<T>::output_size(std::size_t input_size) const {
+  check_features("LayerNorm", input_size, options_.normalized_shape);
+  return input_size;
+}
+
+template <class T>
+double LayerNorm<T>::flops_per_step(std::size_t) const {
+  // One addition for the mean; a subtraction, a square and an addition for the variance; a subtraction and a
+  // product to normalize; weight and bias.
+  const double each = 6.0 + (options_.elementwise_affine ? 1.0 : 0.0) + (options_.bias ? 1.0 : 0.0);
+  return each * static_cast<double>(options_.normalized_shape);
+}
+
+template <class T>
+SequenceOutput<T> LayerNorm<T>::run(const Sequence<T>& in, const RunOptions& options) const {
+  check_sequence("LayerNorm::run", in, options_.normalized_shape);
+  return {forward(in.x, options), same_lengths(in)};
+}
+
+template <class T>
+std::unique_ptr<Stepper<T>> LayerNorm<T>::stepper(std::size_t batch, std::size_t input_size) const {
+  output_size(input_size);
+  return std::make_unique<LayerNormStepper<T>>(weight_, bias_, options_.eps, batch, input_size);
+}
+
+template class LayerNorm<float>;
+template class LayerNorm<double>;
+
+}  // namespace sluice

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "layers/sequence.h"
+#include "sluice/error.h"
+#include "sluice/layers.h"
+
+namespace sluice {
+namespace {
+
+// Calls body(); an error says at which module it came up: "Sequential: module 1 (Linear): ...".
+template <class T, class Body>
+auto at_module(std::size_t i, const Module<T>& module, const Body& body) {
+  const auto place = [&] {
+    return "Sequential: module " + std::to_string(i) + " (" + std::string(module.type()) + "): ";
+  };
+  try {
+    return body();
+  } catch (const ShapeError& error) {
+    throw ShapeError(place() + error.what());
+  } catch (const Error& error) {
+    throw Error(place() + error.what());
+  }
+}
+
+template <class T>
+class SequentialStepper final : public Stepper<T> {
+ public:
+  struct Part {
+    std::unique_ptr<Stepper<T>> stepper;
+    // Stands after a module that makes one value of the sequence: what it sees is always a sequence of one
+    // step, and so it starts afresh each time.
+    bool starts_afresh;
+  };
+
+  SequentialStepper(std::vector<Part> parts, std::size_t batch, std::size_t features)
+      : parts_(std::move(parts)), y_(parts_.empty() ? Tensor<T>({batch, features}) : Tensor<T>()) {}
+
+  const T* step(const T* x) noexcept override {
+    if (parts_.empty()) {
+      std::copy_n(x, y_.size(), y_.data());
+      return y_.data();
+    }
+    for (const Part& part : parts_) {
+      if (part.starts_afresh) part.stepper->reset();
+      x = part.stepper->step(x);
+      if (x == nullptr) break;
+    }
+    return x;
+  }
+
+  void reset() noexcept override {
+    for (const Part& part : parts_) part.stepper->reset();
+  }
+
+ private:
+  std::vector<Part> parts_;
+  Tensor<T> y_;  // where there is no module that has one
+};
+
+}  // namespace
+
+template <class T>
+Sequential<T>& Sequential<T>::add(std::unique_ptr<Module<T>> module) {
+  if (module == nullptr) throw Error("Sequential::add: module is null");
+  modules_.push_back(std::move(module));
+  return *this;
+}
+
+template <class T>
+std::vector<ParameterInfo> Sequential<T>::parameters() const {
+  std::vector<ParameterInfo> all;
+  for (const auto& module : modules_) {
+    for (ParameterInfo& parameter : module->parameters()) all.push_back(std::move(parameter));
+  }
+  return all;
+}
+
+template <class T>
+std::size_t Sequential<T>::output_size(std::size_t input_size) const {
+  for (std::size_t i = 0; i < size(); ++i) {
+    input_size = at_module(i, *modules_[i], [&] { return modules_[i]->output_size(input_size); });
+  }
+  return input_size;
+}
+
+template <class T>
+double Sequential<T>::flops_per_step(std::size_t input_size) const {
+  double sum = 0;
+  for (const auto& module : modules_) {
+    sum += module->flops_per_step(input_size);
+    input_size = module->output_size(input_size);
+  }
+  return sum;
+}
+
+template <class T>
+bool Sequential<T>::ends_sequence() const noexcept {
+  return std::any_of(modules_.begin(), modules_.end(), [](const auto& m) { return m->ends_sequence(); });
+}
+
+template <class T>
+SequenceOutput<T> Sequential<T>::run(const Sequence<T>& in, const RunOptions& options) const {
+  check_sequence("Sequential::run", in);
+  output_size(in.x.dim(2));  // throws before any work
+  if (modules_.empty()) return {Tensor<T>(in.x), same_lengths(in)};
+  SequenceOutput<T> out;
+  Sequence<T> next = in;
+  for (std::size_t i = 0; i < size(); ++i) {
+    out = at_module(i, *modules_[i], [&] { return modules_[i]->run(next, options); });
+    next = {out.y.view(), out.lengths};
+  }
+  return out;
+}
+
+template <class T>
+std::unique_ptr<Stepper<T>> Sequential<T>::stepper(std::size_t batch, std::size_t input_size) const {
+  using Part = typename SequentialStepper<T>::Part;
+  output_size(input_size);  // throws before any memory is taken
+  std::vector<Part> parts;
+  bool ended = false;
+  std::size_t features = input_size;
+  for (std::size_t i = 0; i < size(); ++i) {
+    const Module<T>& module = *modules_[i];
+    parts.push_back(Part{at_module(i, module, [&] { return module.stepper(batch, features); }), ended});
+    features = module.output_size(features);
+    ended = ended || module.ends_sequence();
+  }
+  return std::make_unique<SequentialStepper<T>>(std::move(parts), batch, input_size);
+}
+
+template class Sequential<float>;
+template class Sequential<double>;
+
+}  // namespace sluice

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The Debian packages that sluice is built, tested and run with. Installs those that are missing; does nothing, and
+# needs no network, where all are there.
+#
+#   bash tools/install_packages.sh          for the library, its tests, benchmarks and examples
+#   bash tools/install_packages.sh clang    also clang, its sanitizers, fuzzer and formatter
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build pkg-config ca-certificates
+  libhwy-dev nlohmann-json3-dev                   # the library
+  libcli11-dev                                    # the program
+  libeigen3-dev libgtest-dev libbenchmark-dev     # tests and benchmarks
+  libsndfile1-dev libsamplerate0-dev alsa-utils   # the speech example, and recorded speech
+  python3-pip                                     # fetches its model
+)
+clang_packages=(clang libomp-dev llvm clang-format clang-tidy)
+
+for set in "$@"; do
+  case $set in
+    clang) packages+=("${clang_packages[@]}") ;;
+    *)
+      echo "install_packages.sh: unknown set of packages: $set" >&2
+      exit 2
+      ;;
+  esac
+done
+
+if ! command -v apt-get >/dev/null; then
+  echo "Not a Debian system: these packages, by whatever names they have here, must be installed: ${packages[*]}"
+  exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [[ $status == installed ]] || missing+=("$package")
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+echo "Installing: ${missing[*]}"
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+  command -v sudo >/dev/null || {
+    echo "install_packages.sh: run as root, or install sudo, or install by hand: ${missing[*]}" >&2
+    exit 1
+  }
+  as_root=(sudo)
+fi
+"${as_root[@]}" apt-get update -qq </dev/null
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -qq -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null
