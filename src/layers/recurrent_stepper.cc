@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "layers/recurrent_net.h"
+#include "sluice/error.h"
 
 namespace sluice {
 namespace {
