@@ -50,18 +50,21 @@ int main() {
   double largest_error = 0;
   for (std::size_t t = 0; t < kSteps; ++t) {
     const Eigen::MatrixXd bias = (bias_ih + bias_hh).cast<double>().transpose();
-    const Eigen::MatrixXd gates = x.middleRows(t * kBatch, kBatch).cast<double>() * w.cast<double>().transpose() +
-                                  h * u.cast<double>().transpose() + bias.replicate(kBatch, 1);
+    const Eigen::MatrixXd gates =
+        x.middleRows(t * kBatch, kBatch).cast<double>() * w.cast<double>().transpose() +
+        h * u.cast<double>().transpose() + bias.replicate(kBatch, 1);
     for (std::size_t b = 0; b < kBatch; ++b) {
       for (std::size_t j = 0; j < kHidden; ++j) {
-        c(b, j) = sigmoid(gates(b, kHidden + j)) * c(b, j) + sigmoid(gates(b, j)) * std::tanh(gates(b, 2 * kHidden + j));
+        c(b, j) = sigmoid(gates(b, kHidden + j)) * c(b, j) +
+                  sigmoid(gates(b, j)) * std::tanh(gates(b, 2 * kHidden + j));
         h(b, j) = sigmoid(gates(b, 3 * kHidden + j)) * std::tanh(c(b, j));
         largest_error = std::max(largest_error, std::abs(h(b, j) - result.output(t, b, j)));
         std::printf("%a\n", static_cast<double>(result.output(t, b, j)));
       }
     }
   }
-  // Sums of 10 terms of at most 1 and four steps of them: some 40 roundings of 2^-24 at most, halved by the gates.
+  // Sums of 10 terms of at most 1 and four steps of them: some 40 roundings of 2^-24 at most, halved by the
+  // gates.
   if (largest_error > 40 * 0x1p-24) {
     std::fprintf(stderr, "consumer: the LSTM is off by %g\n", largest_error);
     return 1;
