@@ -18,6 +18,8 @@ namespace sluice {
 
 template <class T>
 class PackedLinear;  // a matrix packed for the kernels, in src/layers
+template <class T>
+class Conv1dKernel;  // packed weights and the layout that they run on, in src/layers
 namespace kernels {
 template <class T>
 struct GateMath;  // the elementwise kernels, in src/kernels
@@ -137,7 +139,7 @@ class Conv1d : public Module<T> {
  private:
   Conv1dOptions options_;
   std::string prefix_;
-  std::vector<std::unique_ptr<const PackedLinear<T>>> packed_;  // one a group
+  std::unique_ptr<const Conv1dKernel<T>> kernel_;
 };
 
 struct LayerNormOptions {

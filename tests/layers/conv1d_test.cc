@@ -187,6 +187,25 @@ TEST(Conv1d, KeepsThePromisesOfAModuleForRandomOptions) {
   }
 }
 
+// Channels lie in the vector lanes there; 35 of them are two blocks and a tail.
+TEST(Conv1d, DepthwiseKeepsThePromisesOfAModule) {
+  const Conv1dOptions options{
+      .in_channels = 35, .out_channels = 35, .kernel_size = 4, .stride = 2, .dilation = 3, .groups = 35};
+  const Conv1d<float> conv(options, conv_weights<float>(options));
+  test::expect_module_promises<float>(conv, test::uniform_tensor<float>({25, 33, 35}, 5));
+  test::expect_threads_agree<float>(conv, test::uniform_tensor<float>({501, 33, 35}, 5));
+}
+
+// More rows than one chunk of windows has, and steps that end in the middle of one.
+TEST(Conv1d, ManyShortRowsAndOneLongRow) {
+  const Conv1dOptions options{.in_channels = 3, .out_channels = 5, .kernel_size = 3, .padding = 1};
+  expect_conv<float>(options, 211, 2);
+  expect_conv<float>(options, 70, 3);
+  expect_conv<float>(options, 1, 403);
+  expect_conv<float>({.in_channels = 2, .out_channels = 3, .kernel_size = 3, .padding = 40, .dilation = 100},
+                     2, 331);
+}
+
 // Other engines let a batch's padding into a row's result; here a row in a batch is that row alone.
 TEST(Conv1d, ARowOfVariableLengthIsThatRowAlone) {
   std::mt19937_64 random(6);
