@@ -33,8 +33,8 @@ void expect_same_bits(std::span<const T> got, std::span<const T> want) {
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t i = 0; i < got.size(); ++i) {
     ASSERT_TRUE(same_bits(got[i], want[i]))
-        << "element " << i << " of " << got.size() << ": got " << got[i] << ", expected " << want[i] << ", bits "
-        << std::hex << bits_of(got[i]) << " and " << bits_of(want[i]);
+        << "element " << i << " of " << got.size() << ": got " << got[i] << ", expected " << want[i]
+        << ", bits " << std::hex << bits_of(got[i]) << " and " << bits_of(want[i]);
   }
 }
 
@@ -48,6 +48,12 @@ template <class T>
 void expect_same_bits(const Tensor<T>& got, const Tensor<T>& want) {
   ASSERT_EQ(got.shape().to_string(), want.shape().to_string());
   expect_same_bits(got.span(), want.span());
+}
+
+/// The same of views with any strides.
+template <class T>
+void expect_same_bits(TensorView<const T> got, TensorView<const T> want) {
+  expect_same_bits(Tensor<T>(got), Tensor<T>(want));
 }
 
 inline void expect_same_bits(float got, float want) {
