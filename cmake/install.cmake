@@ -28,6 +28,8 @@ else()
   set(sluice_pc_requires "Requires.private: libhwy")
   set(sluice_pc_libs "")
 endif()
+# Found from where the file lies, so that an installed tree may be moved.
+file(RELATIVE_PATH sluice_pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 cmake_path(APPEND sluice_pc_includedir "\${prefix}" "${CMAKE_INSTALL_INCLUDEDIR}")
 cmake_path(APPEND sluice_pc_libdir "\${prefix}" "${CMAKE_INSTALL_LIBDIR}")
 configure_file(${CMAKE_CURRENT_LIST_DIR}/sluice.pc.in ${PROJECT_BINARY_DIR}/sluice.pc @ONLY)
