@@ -16,7 +16,7 @@ outputs=()
 
 run() { # name program
   echo "-- $1: running"
-  "$2" | tee "$work/$1.out"
+  "$2" "$work/model.safetensors" | tee "$work/$1.out"
   outputs+=("$work/$1.out")
 }
 
@@ -48,10 +48,13 @@ check_installed() { # prefix
     run "pkg_config$flags" "$work/pkg_config$flags"
   done
 
+  echo "-- the installed program: running"
+  "$prefix/bin/sluice" inspect "$work/model.safetensors"
+
   echo "-- the README's program: building and running"
   sed -n '/^```cpp$/,/^```$/{/^```/!p;/^```$/q}' "$source/README.md" >"$work/readme.cc"
   compile_by_pkg_config "$work/readme" "" "$work/readme.cc"
-  (cd "$source/examples/models" && "$work/readme")
+  (cd "$work" && "$work/readme")
 }
 
 case $mode in
@@ -60,7 +63,8 @@ case $mode in
     check_installed "$work/prefix"
     ;;
   subdirectory)
-    build_consumer subdirectory "" -DSLUICE_SUBDIRECTORY="$source" -DBUILD_SHARED_LIBS=ON -DSLUICE_INSTALL=ON
+    build_consumer subdirectory "" -DSLUICE_SUBDIRECTORY="$source" -DBUILD_SHARED_LIBS=ON \
+      -DSLUICE_INSTALL=ON -DSLUICE_BUILD_CLI=ON
     run subdirectory "$work/subdirectory/consumer"
     cmake --install "$work/subdirectory" --prefix "$work/prefix" >"$work/install.log"
     check_installed "$work/prefix"

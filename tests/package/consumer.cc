@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A user's program: an LSTM over data in Eigen matrices, checked against a plain loop, printed bit by bit.
+// Its weights go to the file that is named.
 #include <sluice/eigen.h>
 #include <sluice/sluice.h>
 
@@ -22,7 +23,8 @@ Eigen::VectorXd sigmoid(const Eigen::VectorXd& x) { return (1 + (-x).array().exp
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
   const Eigen::MatrixXf w = numbers(4 * kHidden, kInput, 0), u = numbers(4 * kHidden, kHidden, 1);
   const Eigen::VectorXf bias_ih = numbers(4 * kHidden, 1, 2), bias_hh = numbers(4 * kHidden, 1, 3);
   const Eigen::MatrixXf x = numbers(kSteps, kInput, 4);
@@ -32,6 +34,7 @@ int main() {
   weights.set("weight_hh_l0", sluice::Tensor<float>(sluice::as_view(u)));
   weights.set("bias_ih_l0", sluice::Tensor<float>(sluice::as_view(bias_ih)));
   weights.set("bias_hh_l0", sluice::Tensor<float>(sluice::as_view(bias_hh)));
+  sluice::save_safetensors(argv[1], weights);
   const sluice::LSTM<float> lstm({.input_size = kInput, .hidden_size = kHidden}, weights);
   const auto result = lstm.forward(sluice::as_view(x));
   const Eigen::MatrixXf output = sluice::as_matrix(result.output);
