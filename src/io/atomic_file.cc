@@ -70,6 +70,14 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
+void AtomicFile::check(const std::string& path) {
+  struct stat info {};
+  const bool exists = ::stat(path.c_str(), &info) == 0;
+  // Opening a pipe for a moment would look like its end to who reads it.
+  if (exists && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) return;
+  const AtomicFile probe(path);
+}
+
 void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     // Linux takes at most about 2 GiB a call.

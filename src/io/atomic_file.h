@@ -19,6 +19,9 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  /// Throws FileError if no file can be written at `path`; leaves nothing there. Asked before long work.
+  static void check(const std::string& path);
+
   /// Throws FileError (a full disk, for instance).
   void write(std::span<const std::byte> bytes);
   void write(const std::string& text) { write(std::as_bytes(std::span(text.data(), text.size()))); }

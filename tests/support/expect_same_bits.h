@@ -33,8 +33,8 @@ void expect_same_bits(std::span<const T> got, std::span<const T> want) {
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t i = 0; i < got.size(); ++i) {
     ASSERT_TRUE(same_bits(got[i], want[i]))
-        << "element " << i << " of " << got.size() << ": got " << got[i] << ", expected " << want[i] << ", bits "
-        << std::hex << bits_of(got[i]) << " and " << bits_of(want[i]);
+        << "element " << i << " of " << got.size() << ": got " << got[i] << ", expected " << want[i]
+        << ", bits " << std::hex << bits_of(got[i]) << " and " << bits_of(want[i]);
   }
 }
 

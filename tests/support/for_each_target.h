@@ -10,7 +10,8 @@
 
 namespace sluice {
 
-/// Pins each target in turn, best first, and calls body(name); the one in use before is pinned again afterwards.
+/// Pins each target in turn, best first, and calls body(name); the one in use before is pinned again
+/// afterwards.
 template <class Body>
 void for_each_target(const Body& body) {
   struct Restore {
