@@ -106,9 +106,16 @@ std::vector<double> elements(TensorView<const T> view) {
 template <class T>
 inline constexpr double kTolerance = std::is_same_v<T, double> ? 1e-12 : 3e-6;
 
-/// The largest relative difference met by each element type; printed when the program ends.
+/// The largest relative difference met by each element type since it was last printed.
 template <class T>
 inline double worst_difference = 0;
+
+template <class T>
+void print_worst_difference() {
+  std::printf("[ worst    ] %s: %.3g of the largest output\n",
+              std::is_same_v<T, double> ? "float64" : "float32", worst_difference<T>);
+  worst_difference<T> = 0;
+}
 
 /// Checks shape and values; `what` names the result in a failure.
 template <class T>
