@@ -33,7 +33,7 @@ std::vector<RecurrentPlan> many_plans(bool is_bidirectional) {
     for (std::size_t batch = 1; batch <= 3; ++batch) {
       for (std::size_t unit = 1; unit <= 3; ++unit) {
         if (direction * batch * unit > 6) continue;
-        for (const std::size_t ahead : {0, 1, 3, 50}) plans.push_back({direction, batch, unit, ahead});
+        for (const std::size_t ahead : {0, 3}) plans.push_back({direction, batch, unit, ahead});
       }
     }
   }
