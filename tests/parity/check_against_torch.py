@@ -116,10 +116,11 @@ def check_case(model, dtype, runner, table):
         for name in want:
             runner.expect_same_bytes(f"{label}: threads", one[name], two[name])
     if model.can_step():
-        step = runner.run("step", label, inputs, ["output"], flags + ["--step"])
+        step = runner.run("step", label, inputs, want.keys(), flags + ["--step"])
         if step is not None:
             checks.append("step")
-            runner.expect_same_bytes(f"{label}: step", step["output"], two["output"])
+            for name in want:
+                runner.expect_same_bytes(f"{label}: step", step[name], two[name])
     if model.is_batched():
         row = model.random_row()
         alone = runner.run("row", label, model.row_inputs(inputs, row), want.keys(), flags + ["--threads", "2"])
