@@ -128,6 +128,7 @@ class Conv1d : public Module<T> {
   std::string_view type() const noexcept override { return "Conv1d"; }
   std::vector<ParameterInfo> parameters() const override;
   std::size_t output_size(std::size_t input_size) const override;
+  /// Of a step that gives an output.
   double flops_per_step(std::size_t input_size) const override;
   /// In a model the convolution runs over time, with the features as channels. Each row is convolved as if it
   /// were alone: its padding starts where it ends. A row too short for the kernel gets length 0; throws
@@ -254,6 +255,7 @@ class Sequential : public Module<T> {
   std::string_view type() const noexcept override { return "Sequential"; }
   std::vector<ParameterInfo> parameters() const override;
   std::size_t output_size(std::size_t input_size) const override;
+  /// Of a step at which every module gives an output.
   double flops_per_step(std::size_t input_size) const override;
   bool ends_sequence() const noexcept override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;

@@ -55,13 +55,13 @@ void check_usage(const RunArguments& arguments, const Model<T>& model) {
 // Indices become whole numbers of T with a dimension of 1 for the features; floats stay.
 template <class T>
 Tensor<T> model_input(const Model<T>& model, NpyArray array, const std::string& path) {
-  const bool takes_indices = model.modules()[0].type() == "Embedding";
+  const bool takes_indices = first_embedding(model) != nullptr;
   auto* indices = std::get_if<Tensor<std::int64_t>>(&array);
   if (indices == nullptr) {
     if (takes_indices)
       throw FileError(path +
                       ": the array is of floats, but the model begins with an Embedding and takes int64");
-    return to_floats<T>(array, path);
+    return to_floats<T>(std::move(array), path);
   }
   if (!takes_indices) {
     throw FileError(path + ": the array is int64, which only a model that begins with an Embedding takes");
@@ -132,6 +132,19 @@ void run_as(const RunArguments& arguments) {
 }
 
 }  // namespace
+
+template <class T>
+const Embedding<T>* first_embedding(const Model<T>& model) {
+  const Module<T>* module = &model.modules();
+  while (const auto* inner = dynamic_cast<const Sequential<T>*>(module)) {
+    if (inner->size() == 0) return nullptr;
+    module = &(*inner)[0];
+  }
+  return dynamic_cast<const Embedding<T>*>(module);
+}
+
+template const Embedding<float>* first_embedding(const Model<float>&);
+template const Embedding<double>* first_embedding(const Model<double>&);
 
 template <class T>
 Results<T> run_whole(const Model<T>& model, const Inputs<T>& inputs, int threads) {

@@ -25,6 +25,10 @@ struct Results {
   Tensor<T> h_n, c_n;  ///< of a bare layer
 };
 
+/// The Embedding that the model begins with, if it does.
+template <class T>
+const Embedding<T>* first_embedding(const Model<T>& model);
+
 /// Throws Error for inputs that do not fit the model.
 template <class T>
 Results<T> run_whole(const Model<T>& model, const Inputs<T>& inputs, int threads);

@@ -49,12 +49,27 @@ void fill_empty_rows(const Model<T>& model, const Inputs<T>& inputs, Tensor<T>& 
   }
 }
 
+// A step cannot throw, so a stream makes NaN of an index that is none; here it is refused, as without --step.
+template <class T>
+void check_indices(const Embedding<T>& embedding, const Inputs<T>& inputs, TensorView<const T> x) {
+  const std::size_t count = embedding.options().num_embeddings;
+  for (std::size_t b = 0; b < x.dim(1); ++b) {
+    for (std::size_t t = 0; t < x.dim(0) && is_valid(inputs, b, t); ++t) {
+      if (x(t, b, 0) >= 0 && x(t, b, 0) < static_cast<T>(count)) continue;
+      throw Error("the index at step " + std::to_string(t) + " of row " + std::to_string(b) + " is " +
+                  std::to_string(static_cast<std::int64_t>(x(t, b, 0))) +
+                  ", expected a whole number in [0, " + std::to_string(count) + ")");
+    }
+  }
+}
+
 template <class T>
 Tensor<T> run_stream(const Model<T>& model, const Inputs<T>& inputs, Progress& progress) {
   const TensorView<const T> x = time_first(model, inputs.x);
   const std::size_t steps = x.dim(0);
   const std::size_t batch = x.dim(1);
   const std::size_t features = model.output_size();
+  if (const Embedding<T>* embedding = first_embedding(model)) check_indices(*embedding, inputs, x);
   std::optional<Stream<T>> stream;
   try {
     stream.emplace(model.stream(batch));

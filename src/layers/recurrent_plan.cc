@@ -10,7 +10,7 @@ namespace {
 // which moves the point where threads begin to pay, and nothing else.
 constexpr double kVectorFmasPerNs = 6.5;  // two a cycle
 constexpr double kMeetingNs = 400;        // a barrier between two running threads
-constexpr double kTeamNs = 5000;          // an OpenMP team to start and end
+constexpr double kTeamNs = 10000;         // an OpenMP team to start and end; less where it is still awake
 constexpr double kStepNs = 20;            // rows moved on, kernels called
 
 // Bytes a ns that one core streams from the cache level that holds `bytes`.
@@ -23,14 +23,19 @@ double stream_rate(double bytes) noexcept {
 
 std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
 
-// Few rows wait for the weights, so a product over many steps at once reads W once for all of them. With
-// tiles full of rows the products are bound by arithmetic, and the detour through memory would only cost.
+// Steps whose input parts are made at once, which reads W once for all of them; 0 where that does not pay:
+// with tiles full of rows the products are bound by arithmetic, and the detour through memory only costs.
 std::size_t choose_ahead_steps(const RecurrentShape& shape, std::size_t rows) noexcept {
-  constexpr std::size_t kChunkBytes = std::size_t{128} << 10;  // stays in L2 beside the weights in use
-  if (rows == 0 || rows >= shape.tile_rows || shape.steps < 2) return 0;
+  constexpr std::size_t kChunkBytes = std::size_t{128} << 10;   // stays in L2 beside the weights in use
+  constexpr std::size_t kCrowdedBytes = std::size_t{12} << 20;  // weights that leave no room in a shared L3
+  constexpr std::size_t kFewestSteps = 4;
+  const std::size_t unit_bytes = shape.gates * shape.element_bytes;
+  const std::size_t weight_bytes = shape.hidden_size * (shape.input_size + shape.state_size) * unit_bytes;
+  const bool is_bound_by_weights = rows < shape.tile_rows || weight_bytes > kCrowdedBytes;
+  if (rows == 0 || shape.steps < 2 || !is_bound_by_weights) return 0;
   const std::size_t units = ceil_div(shape.hidden_size, shape.lanes) * shape.lanes;
-  const std::size_t step_bytes = rows * shape.gates * units * shape.element_bytes;
-  return std::min(std::max<std::size_t>(kChunkBytes / step_bytes, 2), shape.steps);
+  const std::size_t step_bytes = rows * units * unit_bytes;
+  return std::min(std::max(kChunkBytes / step_bytes, kFewestSteps), shape.steps);
 }
 
 }  // namespace

@@ -116,8 +116,8 @@ inline State gru_step(const CellParameters& p, const Vector& x, const State& old
   State next = old;
   for (std::size_t j = 0; j < size; ++j) {
     const double z = sigmoid(p.input_part(size + j, x) + p.state_part(size + j, old.h));
-    const double state = reset_before ? p.state_part(2 * size + j, reset_h)
-                                      : r[j] * p.state_part(2 * size + j, old.h);
+    const double state =
+        reset_before ? p.state_part(2 * size + j, reset_h) : r[j] * p.state_part(2 * size + j, old.h);
     const double n = std::tanh(p.input_part(2 * size + j, x) + state);
     next.h[j] = (1 - z) * n + z * old.h[j];
   }
@@ -135,11 +135,16 @@ inline State rnn_step(const CellParameters& p, const Vector& x, const State& old
 
 inline State cell_step(Cell cell, const CellParameters& p, const Vector& x, const State& old) {
   switch (cell) {
-    case Cell::kLstm: return lstm_step(p, x, old);
-    case Cell::kGruAfter: return gru_step(p, x, old, false);
-    case Cell::kGruBefore: return gru_step(p, x, old, true);
-    case Cell::kRnnTanh: return rnn_step(p, x, old, false);
-    case Cell::kRnnRelu: return rnn_step(p, x, old, true);
+    case Cell::kLstm:
+      return lstm_step(p, x, old);
+    case Cell::kGruAfter:
+      return gru_step(p, x, old, false);
+    case Cell::kGruBefore:
+      return gru_step(p, x, old, true);
+    case Cell::kRnnTanh:
+      return rnn_step(p, x, old, false);
+    case Cell::kRnnRelu:
+      return rnn_step(p, x, old, true);
   }
   return old;
 }
