@@ -63,7 +63,8 @@ class Runner:
             command += [f"--{name}", str(path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
-            self.failures.append(f"{case}: exit {done.returncode}: {done.stderr.strip()}: {' '.join(command)}")
+            shown = " ".join(command)
+            self.failures.append(f"{case}: exit {done.returncode}: {done.stderr.strip()}: {shown}")
             return None
         return paths
 
@@ -123,7 +124,8 @@ def check_case(model, dtype, runner, table):
                 runner.expect_same_bytes(f"{label}: step", step[name], two[name])
     if model.is_batched():
         row = model.random_row()
-        alone = runner.run("row", label, model.row_inputs(inputs, row), want.keys(), flags + ["--threads", "2"])
+        row_inputs = model.row_inputs(inputs, row)
+        alone = runner.run("row", label, row_inputs, want.keys(), flags + ["--threads", "2"])
         if alone is not None:
             checks.append("row")
             for name in want:

@@ -23,9 +23,10 @@ def random_size(choose, largest):
 def in_double(module, scale=1.0):
     """The module in float64, with PyTorch's initial weights times `scale` and all bits of a double in use.
 
-    Input weights of a recurrent layer with more inputs than units are drawn smaller, so that the sums are of the
-    order of 1, as in a trained network. With PyTorch's own a sum over 256 inputs for 1 unit is near 10 where
-    tanh is steep, and no float32 product is within 3e-6 of it then: PyTorch's own is off by up to 7.5e-6.
+    Input weights of a recurrent layer with more inputs than units are drawn smaller, so that the sums are of
+    the order of 1, as in a trained network. With PyTorch's own weights the terms of a sum over 256 inputs for 1
+    unit add up to 10 and more before they cancel, and float32 is not within 3e-6 where tanh is steep: PyTorch's
+    float32 is off by up to 7.5e-6 then.
     """
     module = module.double()
     for name, parameter in module.named_parameters():
@@ -121,12 +122,13 @@ class BareModel:
         more = {"nonlinearity": self.nonlinearity} if self.nonlinearity else {}
         if self.proj:
             more["proj_size"] = self.proj
-        return getattr(nn, self.kind)(self.input_size, self.hidden_size, num_layers=self.layers, bias=self.bias,
-                                      bidirectional=self.bidirectional, **more)
+        return getattr(nn, self.kind)(self.input_size, self.hidden_size, num_layers=self.layers,
+                                      bias=self.bias, bidirectional=self.bidirectional, **more)
 
     def describe(self):
+        nonlinearity = self.nonlinearity or ""
         return (f"{self.kind} I={self.input_size} H={self.hidden_size} P={self.proj} L={self.layers} "
-                f"bidirectional={self.bidirectional} bias={self.bias} {self.nonlinearity or ''} {self.layout} "
+                f"bidirectional={self.bidirectional} bias={self.bias} {nonlinearity} {self.layout} "
                 f"T={self.steps} B={self.rows} state={self.h0 is not None} "
                 f"lengths={self.lengths is not None} {self.storage}")
 
@@ -349,8 +351,8 @@ class Architecture:
                 f"unbatched={self.unbatched} lengths={self.lengths is not None} {self.storage}")
 
     def save(self, path):
-        entries = [dict(e) for e in self.entries]
-        save_weights(path, self.module.state_dict(), self.storage, {"sluice.architecture": json.dumps(entries)})
+        metadata = {"sluice.architecture": json.dumps(self.entries)}
+        save_weights(path, self.module.state_dict(), self.storage, metadata)
 
     def flags(self):
         return []
@@ -396,6 +398,7 @@ class Architecture:
 
 
 def random_model(choose, number):
-    kinds = ("LSTM", "GRU", "RNN", "architecture", "LSTM", "GRU", "LSTMCell", "architecture", "GRUCell", "RNNCell")
+    kinds = ("LSTM", "GRU", "RNN", "architecture", "LSTM", "GRU", "LSTMCell", "architecture", "GRUCell",
+             "RNNCell")
     kind = kinds[number % len(kinds)]
     return Architecture(choose) if kind == "architecture" else BareModel(choose, kind)
