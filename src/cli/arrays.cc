@@ -17,8 +17,8 @@
 namespace sluice::cli {
 
 template <class T>
-Tensor<T> to_floats(const NpyArray& array, const std::string& path) {
-  if (std::holds_alternative<Tensor<T>>(array)) return std::get<Tensor<T>>(array);
+Tensor<T> to_floats(NpyArray array, const std::string& path) {
+  if (auto* same = std::get_if<Tensor<T>>(&array)) return std::move(*same);
   using Other = std::conditional_t<std::is_same_v<T, float>, double, float>;
   const auto* other = std::get_if<Tensor<Other>>(&array);
   if (other == nullptr) throw FileError(path + ": the array is int64, expected float32 or float64");
@@ -90,8 +90,8 @@ void Outputs::commit() {
   }
 }
 
-template Tensor<float> to_floats(const NpyArray&, const std::string&);
-template Tensor<double> to_floats(const NpyArray&, const std::string&);
+template Tensor<float> to_floats(NpyArray, const std::string&);
+template Tensor<double> to_floats(NpyArray, const std::string&);
 template Tensor<float> load_floats(const std::string&);
 template Tensor<double> load_floats(const std::string&);
 template void print_summary(const std::string&, TensorView<const float>);

@@ -19,7 +19,7 @@ Tensor<T> load_floats(const std::string& path);
 
 /// The same for an array that is loaded already.
 template <class T>
-Tensor<T> to_floats(const NpyArray& array, const std::string& path);
+Tensor<T> to_floats(NpyArray array, const std::string& path);
 
 /// The int64 array of one dimension in `path`.
 std::vector<std::int64_t> load_lengths(const std::string& path);

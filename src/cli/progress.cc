@@ -16,7 +16,8 @@ using Clock = std::chrono::steady_clock;
 Progress::Progress(std::optional<bool> wanted, std::size_t total)
     : total_(total), is_terminal_(::isatty(STDERR_FILENO) == 1) {
   if (!wanted.value_or(is_terminal_)) return;
-  const double first_seconds = wanted ? 0 : 2;
+  ends_with_line_ = wanted.has_value();
+  const double first_seconds = wanted ? 1 : 2;
   watcher_ = std::thread([this, first_seconds] { watch(first_seconds); });
 }
 
@@ -37,10 +38,10 @@ void Progress::watch(double first_seconds) {
   std::chrono::duration<double> wait(first_seconds);
   while (!ended_.wait_for(lock, wait, [this] { return is_over_; })) {
     print(seconds());
-    has_printed_ = true;
+    ends_with_line_ = true;
     wait = std::chrono::duration<double>(1);
   }
-  if (!has_printed_) return;
+  if (!ends_with_line_) return;
   print(seconds());
   if (is_terminal_) std::fputc('\n', stderr);
 }

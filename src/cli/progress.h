@@ -12,7 +12,8 @@
 namespace sluice::cli {
 
 /// While it lives, a line on stderr says every second how much time has gone by, and which step of how many
-/// is done where that is known. `wanted` not given: only where stderr is a terminal, and after two seconds.
+/// is done where that is known, and a last one how it ended. `wanted` not given: only where stderr is a
+/// terminal, and only after two seconds.
 class Progress {
  public:
   /// `total` steps; 0 if only the time is known.
@@ -33,7 +34,7 @@ class Progress {
   std::mutex mutex_;
   std::condition_variable ended_;
   bool is_over_ = false;
-  bool has_printed_ = false;
+  bool ends_with_line_ = false;
   std::thread watcher_;
 };
 

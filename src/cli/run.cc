@@ -61,7 +61,7 @@ Tensor<T> model_input(const Model<T>& model, NpyArray array, const std::string& 
     if (takes_indices)
       throw FileError(path +
                       ": the array is of floats, but the model begins with an Embedding and takes int64");
-    return to_floats<T>(array, path);
+    return to_floats<T>(std::move(array), path);
   }
   if (!takes_indices) {
     throw FileError(path + ": the array is int64, which only a model that begins with an Embedding takes");

@@ -57,16 +57,14 @@ bool is_laid_out(const Conv1dKernel<T>& kernel, TensorView<const T> x) noexcept 
 // Moves `count` outputs from the stage [count, out] to channels-first y: the first is step `step` of the
 // tile's row `row`, the others follow.
 template <class T>
-void unstage(const Batch<T>& batch, const Tile& tile, std::size_t row, std::size_t step, std::size_t count,
-             const T* stage, std::size_t out) noexcept {
+void unstage(const Conv1dKernel<T>& kernel, const Batch<T>& batch, const Tile& tile, std::size_t row,
+             std::size_t step, std::size_t count, const T* stage) noexcept {
   for (; count > 0; ++row, step = 0) {
     const std::size_t run = std::min(count, tile.steps - step);
-    T* y = batch.y + (tile.row + row) * batch.y_row_stride + tile.step + step;
-    for (std::size_t c = 0; c < out; ++c, y += batch.steps) {
-      for (std::size_t i = 0; i < run; ++i) y[i] = stage[i * out + c];
-    }
+    T* const y = batch.y + (tile.row + row) * batch.y_row_stride + tile.step + step;
+    kernel.to_channels_first(stage, run, y, batch.steps);
     count -= run;
-    stage += run * out;
+    stage += run * kernel.out();
   }
 }
 
@@ -99,7 +97,7 @@ void convolve(const Conv1dKernel<T>& kernel, const Batch<T>& batch, const Tile& 
   std::size_t first_step = 0;
   const auto flush = [&] {
     kernel.run(x.data(), y.data(), filled, kernel.layout_size(count) / kernel.groups());
-    if (stage != nullptr) unstage(batch, tile, first_row, first_step, filled, stage, kernel.out());
+    if (stage != nullptr) unstage(kernel, batch, tile, first_row, first_step, filled, stage);
     filled = 0;
   };
   for (std::size_t r = 0; r < tile.rows; ++r) {

@@ -100,7 +100,7 @@ void copy_frames(const T* from, std::ptrdiff_t frame_stride, std::ptrdiff_t chan
 template <class T>
 Conv1dKernel<T>::Conv1dKernel(const Conv1dOptions& options, const StateDict<T>& weights,
                               const std::string& prefix)
-    : options_(checked(options)) {
+    : options_(checked(options)), transpose_(kernels::transpose_kernel<T>()) {
   const std::size_t in = options.in_channels / options.groups;
   const std::size_t out = options.out_channels / options.groups;
   const std::size_t kernel = options.kernel_size;
@@ -131,6 +131,20 @@ void Conv1dKernel<T>::lay_out(const T* x, std::ptrdiff_t frame_stride, std::ptrd
   const std::size_t columns = this->columns(count);
   const std::size_t group_stride = phases() * columns * channels;
   const std::size_t end = first + count;
+  if (frame_stride == 1 && phases() == 1) {
+    // Channels first, frames next to each other on both sides: zeros, a transposition, zeros.
+    const std::size_t left = std::clamp(options_.padding, first, end) - first;
+    const std::size_t right = std::clamp(options_.padding + length, first, end) - first;
+    if (left < right) x += first + left - options_.padding;
+    for (std::size_t g = 0; g < groups(); ++g, frames += group_stride) {
+      std::fill_n(frames, left * channels, T{0});
+      transpose_(x, channel_stride, frames + left * channels, static_cast<std::ptrdiff_t>(channels), channels,
+                 right - left);
+      std::fill_n(frames + right * channels, (count - right) * channels, T{0});
+      x += static_cast<std::ptrdiff_t>(channels) * channel_stride;
+    }
+    return;
+  }
   Place place;
   // Blocks of frames, so that where channels lie far apart each cache line is read once.
   constexpr std::size_t kBlock = 16;

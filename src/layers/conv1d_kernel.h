@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/transpose.h"
 #include "layers/packed_linear.h"
 #include "sluice/layers.h"
 
@@ -66,12 +67,19 @@ class Conv1dKernel {
   void lay_out(const T* x, std::ptrdiff_t frame_stride, std::ptrdiff_t channel_stride, std::size_t length,
                std::size_t first, std::size_t count, T* frames) const noexcept;
 
+  /// y[c * y_stride + i] = stage[i * out() + c] for i < count: outputs turned channels first.
+  void to_channels_first(const T* stage, std::size_t count, T* y, std::size_t y_stride) const noexcept {
+    transpose_(stage, static_cast<std::ptrdiff_t>(out()), y, static_cast<std::ptrdiff_t>(y_stride), count,
+               out());
+  }
+
   /// Outputs of `count` windows: x[i] -> window in the first group, whose next group is `group_stride`
   /// elements further; y[i] [out]. Both lists are used up. On the calling thread; takes no memory.
   void run(const T** x, T** y, std::size_t count, std::size_t group_stride) const noexcept;
 
  private:
   Conv1dOptions options_;
+  kernels::Transpose<T> transpose_;
   std::vector<PackedLinear<T>> packed_;  // one a group; none where depthwise
   Tensor<T> depthwise_;                  // [1 + kernel, channels]: bias, then weights
 };

@@ -316,6 +316,9 @@ TEST_F(Run, OptionsOfABareLayerDoNotGoWithAnArchitecture) {
 TEST_F(Run, ProgressGoesToStderrOnRequest) {
   const Ended ended = program("run lstm.safetensors --input x.npy --output y.npy --progress");
   EXPECT_EQ(ended.status, 0);
+  expect_contains(ended.err, "sluice: running, ");
+  const Ended steps = program("run lstm.safetensors --input x.npy --output y.npy --progress --step");
+  expect_contains(steps.err, "sluice: step 6 of 6, ");
   const Ended silent = program("run lstm.safetensors --input x.npy --output y.npy --no-progress");
   expect_ok(silent);
 }

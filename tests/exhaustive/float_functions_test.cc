@@ -23,8 +23,8 @@ namespace {
 constexpr std::uint32_t kInfinityBits = 0x7F800000;
 constexpr std::uint32_t kBlock = 1 << 14;
 
-// References in double: glibc's exp and log1p are within 1 ULP of double, 2^-29 of a float's, and what follows
-// adds a few of those.
+// References in double: glibc's exp and log1p are within 1 ULP of double, 2^-29 of a float's, and what
+// follows adds a few of those.
 double sigmoid_reference(double x) {
   const double e = std::exp(-std::fabs(x));
   return (x < 0 ? e : 1.0) / (1.0 + e);
@@ -35,8 +35,12 @@ double tanh_reference(double x) {
   double y;
   if (a < 0.25) {  // Taylor; the next term is below 2^-37 of the first
     const double u = a * a;
-    y = a + a * u * (-1.0 / 3 + u * (2.0 / 15 + u * (-17.0 / 315 + u * (62.0 / 2835 + u * (-1382.0 / 155925 +
-        u * (21844.0 / 6081075 + u * (-929569.0 / 638512875)))))));
+    y = a + a * u *
+                (-1.0 / 3 +
+                 u * (2.0 / 15 +
+                      u * (-17.0 / 315 +
+                           u * (62.0 / 2835 + u * (-1382.0 / 155925 +
+                                                   u * (21844.0 / 6081075 + u * (-929569.0 / 638512875)))))));
   } else {
     const double e = std::exp(-2 * a);
     y = (1 - e) / (1 + e);
@@ -46,9 +50,7 @@ double tanh_reference(double x) {
 
 double exp_reference(double x) { return std::exp(x); }
 double log_sigmoid_reference(double x) { return std::fmin(x, 0.0) - std::log1p(std::exp(-std::fabs(x))); }
-double silu_reference(double x) {
-  return std::isinf(x) ? (x < 0 ? -0.0 : x) : x * sigmoid_reference(x);
-}
+double silu_reference(double x) { return std::isinf(x) ? (x < 0 ? -0.0 : x) : x * sigmoid_reference(x); }
 
 // |got - want| in units of the spacing of floats at `want`.
 double ulp_error(float got, double want) {
@@ -58,6 +60,13 @@ double ulp_error(float got, double want) {
   return std::fabs(static_cast<double>(got) - want) * inverse;
 }
 
+// g++ and clang make a version of the function for each, and the program takes what the machine has.
+#if defined(__x86_64__) && defined(__linux__)
+#define SLUICE_FOR_EACH_MACHINE __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define SLUICE_FOR_EACH_MACHINE
+#endif
+
 struct Function {
   const char* name;
   kernels::GateMath<float>::Map kernels::GateMath<float>::*kernel;
@@ -66,6 +75,7 @@ struct Function {
   float low, high;          // of the results
   bool monotone;
   bool negative_only;  // defined for x <= 0
+  int stride;          // every how many-th block of 16384 floats is looked at
 };
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -85,10 +95,11 @@ struct Found {
   }
 };
 
-// One block of neighbouring floats; x[0] belongs to the block before, so that its order is seen too. The common
-// case is a loop without branches, for the compiler to vectorise.
-void check_block(const Function& f, const std::vector<float>& x, const std::vector<double>& want,
-                 const std::vector<float>& y, Found& found) {
+// One block of neighbouring floats; x[0] belongs to the block before, so that its order is seen too. The
+// common case is a loop without branches, for the compiler to vectorise.
+SLUICE_FOR_EACH_MACHINE void check_block(const Function& f, const std::vector<float>& x,
+                                         const std::vector<double>& want, const std::vector<float>& y,
+                                         Found& found) {
   const std::size_t n = x.size();
   const float direction = !f.monotone ? 0.0f : std::signbit(x.back()) ? -1.0f : 1.0f;
   double worst = 0;
@@ -108,7 +119,7 @@ void check_block(const Function& f, const std::vector<float>& x, const std::vect
   if (disorder) ++found.out_of_order, found.order_input = x[0];
 }
 
-// All floats of one sign, zero to infinity. A slow target sees every `stride`-th block.
+// All floats of one sign, zero to infinity. The scalar target, which is slow, sees every 61st block.
 void check_sign(const Function& f, bool negative, const std::vector<const kernels::GateMath<float>*>& tables,
                 std::vector<Found>& found) {
   const std::int64_t blocks = kInfinityBits / kBlock + 1;
@@ -119,6 +130,7 @@ void check_sign(const Function& f, bool negative, const std::vector<const kernel
     std::vector<Found> mine(tables.size());
 #pragma omp for schedule(dynamic, 64)
     for (std::int64_t block = 0; block < blocks; ++block) {
+      if (block % f.stride != 0) continue;
       const std::uint32_t begin = block == 0 ? 0 : static_cast<std::uint32_t>(block) * kBlock - 1;
       const std::uint32_t end = std::min(static_cast<std::uint32_t>(block + 1) * kBlock, kInfinityBits + 1);
       x.resize(end - begin);
@@ -131,8 +143,7 @@ void check_sign(const Function& f, bool negative, const std::vector<const kernel
       }
       bool checked_fma = false;
       for (std::size_t t = 0; t < tables.size(); ++t) {
-        const bool is_slow = std::string(tables[t]->target) == "scalar";
-        if (is_slow && block % 61 != 0) continue;
+        if (std::string(tables[t]->target) == "scalar" && block % 61 != 0) continue;
         (tables[t]->*f.kernel)(x.data(), y.data(), x.size());
         // Targets with FMA have equal bits, so what holds for the first holds for the others.
         if (tables[t]->has_fma && checked_fma) {
@@ -140,8 +151,8 @@ void check_sign(const Function& f, bool negative, const std::vector<const kernel
             mine[t] = mine[0];
             continue;
           }
-          ADD_FAILURE() << f.name << ": other bits on " << tables[t]->target << " than on " << tables[0]->target
-                        << " between " << x.front() << " and " << x.back();
+          ADD_FAILURE() << f.name << ": other bits on " << tables[t]->target << " than on "
+                        << tables[0]->target << " between " << x.front() << " and " << x.back();
         }
         check_block(f, x, want, y, mine[t]);
         if (tables[t]->has_fma && !checked_fma) {
@@ -186,25 +197,25 @@ void run(const Function& f) {
     if (std::string(tables[t]->target) != "scalar") check_nan(f, *tables[t]);
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  std::printf("%-12s %.1f s for all inputs\n", f.name, seconds.count());
+  std::printf("%-12s %.1f s for %s\n", f.name, seconds.count(),
+              f.stride == 1 ? "all 2^32 inputs" : "every 5th block of 16384 inputs");
 }
 
 using Table = kernels::GateMath<float>;
 
 TEST(ExhaustiveFloat, Sigmoid) {
-  run({"sigmoid", &Table::sigmoid, &sigmoid_reference, 1.0, 2.5, 0.0f, 1.0f, true, false});
+  run({"sigmoid", &Table::sigmoid, &sigmoid_reference, 1.0, 1.1, 0.0f, 1.0f, true, false, 1});
 }
 TEST(ExhaustiveFloat, Tanh) {
-  run({"tanh", &Table::tanh, &tanh_reference, 1.0, 2.5, -1.0f, 1.0f, true, false});
+  run({"tanh", &Table::tanh, &tanh_reference, 1.0, 1.1, -1.0f, 1.0f, true, false, 1});
 }
-TEST(ExhaustiveFloat, Exp) {
-  run({"exp", &Table::exp, &exp_reference, 1.0, 2.5, 0.0f, 1.0f, true, true});
-}
+TEST(ExhaustiveFloat, Exp) { run({"exp", &Table::exp, &exp_reference, 1.1, 1.1, 0.0f, 1.0f, true, true, 5}); }
 TEST(ExhaustiveFloat, LogSigmoid) {
-  run({"log_sigmoid", &Table::log_sigmoid, &log_sigmoid_reference, 2.0, 3.5, -kInfinity, 0.0f, false, false});
+  run({"log_sigmoid", &Table::log_sigmoid, &log_sigmoid_reference, 2.0, 2.0, -kInfinity, 0.0f, false, false,
+       5});
 }
 TEST(ExhaustiveFloat, Silu) {
-  run({"silu", &Table::silu, &silu_reference, 2.0, 3.5, -0.3f, kInfinity, false, false});
+  run({"silu", &Table::silu, &silu_reference, 2.0, 2.1, -0.3f, kInfinity, false, false, 5});
 }
 
 }  // namespace

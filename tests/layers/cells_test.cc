@@ -9,9 +9,7 @@
 namespace sluice {
 namespace {
 
-using test::expect_equal_bits;
 using test::message_of;
-using test::uniform_tensor;
 
 // Weights by the names of layers and of cells.
 template <class T>
@@ -39,12 +37,12 @@ TYPED_TEST(Cells, LstmCellHasTheBitsOfTheLayer) {
     const LSTMCell<T> cell({.input_size = 5, .hidden_size = 19, .bias = bias}, weights.cell);
     const LSTM<T> lstm({.input_size = 5, .hidden_size = 19, .bias = bias}, weights.layer);
     for (const std::size_t batch : {0, 1, 7, 50}) {
-      const Tensor<T> x = uniform_tensor<T>({4, batch, 5}, batch);
+      const Tensor<T> x = random_tensor<T>({4, batch, 5}, -1, 1, batch);
       const auto want = lstm.forward(x);
       LSTMState<T> state = cell.forward(x.view().select(0, 0));
       for (std::size_t t = 1; t < 4; ++t) state = cell.forward(x.view().select(0, t), state.h, state.c);
-      expect_equal_bits<T>(state.h.view(), want.h_n.view().select(0, 0));
-      expect_equal_bits<T>(state.c.view(), want.c_n.view().select(0, 0));
+      expect_same_bits<T>(state.h.view(), want.h_n.view().select(0, 0));
+      expect_same_bits<T>(state.c.view(), want.c_n.view().select(0, 0));
     }
   }
 }
@@ -55,17 +53,17 @@ TYPED_TEST(Cells, LstmStepIsForwardWithoutMemory) {
   const LSTMCell<T> cell({.input_size = 5, .hidden_size = 19}, weights.cell);
   // Past what one chunk of rows takes.
   for (const std::size_t batch : {1, 47, 48, 49, 100}) {
-    const Tensor<T> x = uniform_tensor<T>({batch, 5}, 1);
-    const Tensor<T> h = uniform_tensor<T>({batch, 19}, 2);
-    const Tensor<T> c = uniform_tensor<T>({batch, 19}, 3);
+    const Tensor<T> x = random_tensor<T>({batch, 5}, -1, 1, 1);
+    const Tensor<T> h = random_tensor<T>({batch, 19}, -1, 1, 2);
+    const Tensor<T> c = random_tensor<T>({batch, 19}, -1, 1, 3);
     const LSTMState<T> want = cell.forward(x, h, c);
     Tensor<T> h_out({batch, 19});
     Tensor<T> c_in_place = c;
     const auto heap_calls = test::heap_calls_during(
         [&] { cell.step(batch, x.data(), h.data(), c_in_place.data(), h_out.data(), c_in_place.data()); });
     EXPECT_EQ(heap_calls, 0u);
-    expect_equal_bits<T>(h_out.view(), want.h.view());
-    expect_equal_bits<T>(c_in_place.view(), want.c.view());
+    expect_same_bits<T>(h_out.view(), want.h.view());
+    expect_same_bits<T>(c_in_place.view(), want.c.view());
   }
 }
 
@@ -75,10 +73,10 @@ TYPED_TEST(Cells, GruCellHasTheBitsOfTheLayerInBothForms) {
   for (const GRUReset reset : {GRUReset::kAfter, GRUReset::kBefore}) {
     const GRUCell<T> cell({.input_size = 5, .hidden_size = 19}, weights.cell, "", reset);
     const GRU<T> gru({.input_size = 5, .hidden_size = 19, .reset = reset}, weights.layer);
-    const Tensor<T> x = uniform_tensor<T>({4, 7, 5}, 1);
+    const Tensor<T> x = random_tensor<T>({4, 7, 5}, -1, 1, 1);
     Tensor<T> h = cell.forward(x.view().select(0, 0));
     for (std::size_t t = 1; t < 4; ++t) h = cell.forward(x.view().select(0, t), h);
-    expect_equal_bits<T>(h.view(), gru.forward(x).h_n.view().select(0, 0));
+    expect_same_bits<T>(h.view(), gru.forward(x).h_n.view().select(0, 0));
   }
 }
 
@@ -88,10 +86,10 @@ TYPED_TEST(Cells, RnnCellHasTheBitsOfTheLayer) {
   for (const Nonlinearity nonlinearity : {Nonlinearity::kTanh, Nonlinearity::kRelu}) {
     const RNNCell<T> cell({.input_size = 5, .hidden_size = 19}, weights.cell, "", nonlinearity);
     const RNN<T> rnn({.input_size = 5, .hidden_size = 19, .nonlinearity = nonlinearity}, weights.layer);
-    const Tensor<T> x = uniform_tensor<T>({4, 7, 5}, 1);
+    const Tensor<T> x = random_tensor<T>({4, 7, 5}, -1, 1, 1);
     Tensor<T> h = cell.forward(x.view().select(0, 0));
     for (std::size_t t = 1; t < 4; ++t) h = cell.forward(x.view().select(0, t), h);
-    expect_equal_bits<T>(h.view(), rnn.forward(x).h_n.view().select(0, 0));
+    expect_same_bits<T>(h.view(), rnn.forward(x).h_n.view().select(0, 0));
   }
 }
 
@@ -99,13 +97,13 @@ TYPED_TEST(Cells, OneRowNeedsNoBatch) {
   using T = TypeParam;
   const CellAndLayer<T> weights(CellKind::kLstm, 5, 19);
   const LSTMCell<T> cell({.input_size = 5, .hidden_size = 19}, weights.cell);
-  const Tensor<T> x = uniform_tensor<T>({1, 5}, 1), h = uniform_tensor<T>({1, 19}, 2),
-                  c = uniform_tensor<T>({1, 19}, 3);
+  const Tensor<T> x = random_tensor<T>({1, 5}, -1, 1, 1), h = random_tensor<T>({1, 19}, -1, 1, 2),
+                  c = random_tensor<T>({1, 19}, -1, 1, 3);
   const LSTMState<T> batched = cell.forward(x, h, c);
   const LSTMState<T> alone =
       cell.forward(x.view().select(0, 0), h.view().select(0, 0), c.view().select(0, 0));
-  expect_equal_bits<T>(alone.h.view(), batched.h.view().select(0, 0));
-  expect_equal_bits<T>(alone.c.view(), batched.c.view().select(0, 0));
+  expect_same_bits<T>(alone.h.view(), batched.h.view().select(0, 0));
+  expect_same_bits<T>(alone.c.view(), batched.c.view().select(0, 0));
   EXPECT_EQ(cell.flops_per_step(), 2.0 * 4 * 19 * (5 + 19));
 }
 

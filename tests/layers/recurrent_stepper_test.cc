@@ -9,9 +9,7 @@ namespace {
 
 using test::describe;
 using test::every_kind;
-using test::expect_equal_bits;
 using test::random_net;
-using test::uniform_tensor;
 
 template <class T>
 class RecurrentStepper : public testing::Test {};
@@ -24,19 +22,19 @@ TYPED_TEST(RecurrentStepper, KeepsEveryModulesPromises) {
   const auto lstm = test::options_of(CellKind::kLstm, 5, 20, 3, false, 7);
   test::expect_module_promises<T>(
       LSTM<T>({.input_size = 5, .hidden_size = 20, .num_layers = 3, .proj_size = 7}, weights(lstm)),
-      uniform_tensor<T>({10, 7, 5}, 1));
+      random_tensor<T>({10, 7, 5}, -1, 1, 1));
   const auto gru = test::options_of(CellKind::kGru, 5, 20, 2);
   for (const GRUReset reset : {GRUReset::kAfter, GRUReset::kBefore}) {
     test::expect_module_promises<T>(
         GRU<T>({.input_size = 5, .hidden_size = 20, .num_layers = 2, .reset = reset}, weights(gru)),
-        uniform_tensor<T>({10, 7, 5}, 1));
+        random_tensor<T>({10, 7, 5}, -1, 1, 1));
   }
   const auto rnn = test::options_of(CellKind::kRnnTanh, 5, 20, 2);
   for (const Nonlinearity nonlinearity : {Nonlinearity::kTanh, Nonlinearity::kRelu}) {
     test::expect_module_promises<T>(
         RNN<T>({.input_size = 5, .hidden_size = 20, .num_layers = 2, .nonlinearity = nonlinearity},
                weights(rnn)),
-        uniform_tensor<T>({10, 7, 5}, 1));
+        random_tensor<T>({10, 7, 5}, -1, 1, 1));
   }
 }
 
@@ -46,13 +44,13 @@ TYPED_TEST(RecurrentStepper, GivesTheBitsOfTheWholeSequenceAtAnyBatch) {
     SCOPED_TRACE(describe(options));
     const RecurrentNet<T> net = random_net<T>(options);
     for (const std::size_t batch : {1, 2, 3, 6, 7, 13, 33}) {
-      const Tensor<T> x = uniform_tensor<T>({6, batch, 9}, batch);
+      const Tensor<T> x = random_tensor<T>({6, batch, 9}, -1, 1, batch);
       const auto want = net.forward(x, {}, SequenceLayout::kTimeFirst);
       const auto stepper = net.stepper(batch, 9);
       for (std::size_t t = 0; t < 6; ++t) {
         const T* y = stepper->step(x.data() + t * batch * 9);
-        expect_equal_bits<T>(TensorView<const T>(y, Shape({batch, options.state_size()})),
-                             want.output.view().select(0, t));
+        expect_same_bits<T>(TensorView<const T>(y, Shape({batch, options.state_size()})),
+                            want.output.view().select(0, t));
       }
     }
   }
@@ -78,14 +76,14 @@ TYPED_TEST(RecurrentStepper, ResetAfterAnyNumberOfStepsIsAFreshStart) {
   for (const RecurrentOptions& options : every_kind(4, 18, 2)) {
     SCOPED_TRACE(describe(options));
     const RecurrentNet<T> net = random_net<T>(options);
-    const Tensor<T> x = uniform_tensor<T>({3, 4}, 9);
+    const Tensor<T> x = random_tensor<T>({3, 4}, -1, 1, 9);
     const Shape shape({3, options.state_size()});
     const Tensor<T> fresh(TensorView<const T>(net.stepper(3, 4)->step(x.data()), shape));
     const auto stepper = net.stepper(3, 4);
     for (int steps = 0; steps < 4; ++steps) {
       for (int s = 0; s < steps; ++s) stepper->step(x.data());
       stepper->reset();
-      expect_equal_bits<T>(TensorView<const T>(stepper->step(x.data()), shape), fresh.view());
+      expect_same_bits<T>(TensorView<const T>(stepper->step(x.data()), shape), fresh.view());
       stepper->reset();
     }
   }

@@ -40,7 +40,7 @@ TEST(RecurrentThreads, ManyThreadsRunOneConstNetwork) {
 TEST(RecurrentThreads, SteppersOfOneNetworkRunAtOnce) {
   const auto options = test::options_of(CellKind::kGruBefore, 8, 24, 2);
   const RecurrentNet<float> net = random_net<float>(options);
-  const Tensor<float> x = test::uniform_tensor<float>({20, 8}, 4);
+  const Tensor<float> x = random_tensor<float>({20, 8}, -1, 1, 4);
   const auto last_h = [&] {
     const auto stepper = net.stepper(1, 8);
     const float* y = nullptr;

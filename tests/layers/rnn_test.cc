@@ -47,7 +47,7 @@ TEST(RnnForward, StaysAccurateOverAHundredSteps) {
 TEST(RnnForward, ReluGivesNoNegative) {
   const auto weights = random_weights<float>(options_of(CellKind::kRnnRelu, 4, 20));
   const RNN<float> rnn({.input_size = 4, .hidden_size = 20, .nonlinearity = Nonlinearity::kRelu}, weights);
-  const auto out = rnn.forward(test::uniform_tensor<float>({9, 3, 4}, 7));
+  const auto out = rnn.forward(random_tensor<float>({9, 3, 4}, -1, 1, 7));
   for (const float v : out.output.span()) EXPECT_GE(v, 0.0f);
 }
 

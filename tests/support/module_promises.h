@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
@@ -14,8 +15,21 @@
 #include "sluice/tensor.h"
 #include "support/count_allocations.h"
 #include "support/expect_same_bits.h"
+#include "support/random.h"
 
 namespace sluice::test {
+
+/// Uniform in [-1, 1).
+template <class T>
+Tensor<T> uniform_tensor(const Shape& shape, std::uint64_t seed) {
+  return random_tensor<T>(shape, -1, 1, seed);
+}
+
+/// Equal shapes and bits, of views with any strides.
+template <class T>
+void expect_equal_bits(TensorView<const T> got, TensorView<const T> want) {
+  expect_same_bits<T>(got, want);
+}
 
 /// The outputs of a stepper over x [T, B, F]: one a step that has one.
 template <class T>
