@@ -11,6 +11,7 @@ namespace {
 constexpr double kVectorFmasPerNs = 6.5;  // two a cycle
 constexpr double kMeetingNs = 400;        // a barrier between two running threads
 constexpr double kTeamNs = 10000;         // an OpenMP team to start and end; less where it is still awake
+constexpr double kWorthwhile = 0.8;       // of one thread's time: less gain is not worth a team
 constexpr double kStepNs = 20;            // rows moved on, kernels called
 
 // Bytes a ns that one core streams from the cache level that holds `bytes`.
@@ -72,8 +73,9 @@ RecurrentPlan plan_recurrent(const RecurrentShape& shape, std::size_t threads) n
     return plan;
   };
   RecurrentPlan best = with_groups(1, 1, 1);
-  double best_ns = recurrent_cost_ns(shape, best);
-  if (shape.batch == 0 || shape.steps == 0 || best_ns < 2 * kTeamNs) return best;
+  const double alone_ns = recurrent_cost_ns(shape, best);
+  if (shape.batch == 0 || shape.steps == 0 || alone_ns < 2 * kTeamNs) return best;
+  double best_ns = kWorthwhile * alone_ns;
   const std::size_t blocks = ceil_div(shape.hidden_size, shape.lanes);
   // In this order, and only for less: of equals the one that meets least often wins.
   for (std::size_t batch = std::min(threads, shape.batch); batch >= 1; --batch) {

@@ -139,10 +139,11 @@ struct RandomCall {
       c0 = random_tensor<T>({options.num_layers * options.directions(), batch, options.hidden_size}, -1, 1,
                             seed + 2);
     }
-    // Neither sorted nor all different, with the shortest and the longest that there are.
+    // In no order, with the longest and the shortest that there are.
+    Random random(seed);
     for (std::size_t b = 0; b < batch; ++b) {
-      lengths.push_back(static_cast<std::int64_t>(b * 7 % (steps + 1)));
-      if (b == 0) lengths.back() = static_cast<std::int64_t>(steps);
+      const std::size_t length = b == 0 ? steps : b == 3 ? 0 : random.below(steps + 1);
+      lengths.push_back(static_cast<std::int64_t>(length));
     }
   }
 
