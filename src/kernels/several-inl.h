@@ -23,7 +23,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <class V, std::size_t K>
 struct Several {
-  static constexpr std::size_t kCount = K;
   V v[K];
 };
 
