@@ -25,8 +25,9 @@ FetchContent_Declare(nlohmann_json
   GIT_TAG 9cca280a4d0ccf0c08f47a99aa71d1b0e52f8d03 # 3.11.3
   FIND_PACKAGE_ARGS 3.9 CONFIG QUIET GLOBAL)
 
-# Policies of the fetched projects: plain variables set their options, and those set here stay in this folder.
-set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)
+# Under these policies the plain variables set here decide the options of fetched projects, and stay in this project.
+set(CMAKE_POLICY_DEFAULT_CMP0077 NEW) # option()
+set(CMAKE_POLICY_DEFAULT_CMP0126 NEW) # set(CACHE)
 FetchContent_MakeAvailable(hwy nlohmann_json)
 if(NOT TARGET hwy::hwy)
   add_library(hwy::hwy ALIAS hwy) # a fetched Highway has no name with a namespace

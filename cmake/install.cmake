@@ -7,8 +7,11 @@ install(EXPORT sluice-targets NAMESPACE sluice:: DESTINATION ${sluice_config_fol
 # On its own, since it alone needs Eigen: find_package(sluice COMPONENTS eigen).
 install(TARGETS sluice_eigen EXPORT sluice-eigen-targets FILE_SET HEADERS)
 install(EXPORT sluice-eigen-targets NAMESPACE sluice:: DESTINATION ${sluice_config_folder})
-if(TARGET sluice_cli)
-  install(TARGETS sluice_cli)
+if(TARGET sluice_program)
+  # It finds a shared library beside itself, wherever both are moved.
+  file(RELATIVE_PATH sluice_from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+  set_target_properties(sluice_program PROPERTIES INSTALL_RPATH "\$ORIGIN/${sluice_from_program}")
+  install(TARGETS sluice_program)
 endif()
 
 get_target_property(sluice_type sluice TYPE)
@@ -28,6 +31,8 @@ else()
   set(sluice_pc_requires "Requires.private: libhwy")
   set(sluice_pc_libs "")
 endif()
+# Found from where the file lies, so that an installed tree may be moved.
+file(RELATIVE_PATH sluice_pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 cmake_path(APPEND sluice_pc_includedir "\${prefix}" "${CMAKE_INSTALL_INCLUDEDIR}")
 cmake_path(APPEND sluice_pc_libdir "\${prefix}" "${CMAKE_INSTALL_LIBDIR}")
 configure_file(${CMAKE_CURRENT_LIST_DIR}/sluice.pc.in ${PROJECT_BINARY_DIR}/sluice.pc @ONLY)

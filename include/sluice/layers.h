@@ -18,6 +18,8 @@ namespace sluice {
 
 template <class T>
 class PackedLinear;  // a matrix packed for the kernels, in src/layers
+template <class T>
+class Conv1dKernel;  // packed weights and the layout that they run on, in src/layers
 namespace kernels {
 template <class T>
 struct GateMath;  // the elementwise kernels, in src/kernels
@@ -126,6 +128,7 @@ class Conv1d : public Module<T> {
   std::string_view type() const noexcept override { return "Conv1d"; }
   std::vector<ParameterInfo> parameters() const override;
   std::size_t output_size(std::size_t input_size) const override;
+  /// Of a step that gives an output.
   double flops_per_step(std::size_t input_size) const override;
   /// In a model the convolution runs over time, with the features as channels. Each row is convolved as if it
   /// were alone: its padding starts where it ends. A row too short for the kernel gets length 0; throws
@@ -137,7 +140,7 @@ class Conv1d : public Module<T> {
  private:
   Conv1dOptions options_;
   std::string prefix_;
-  std::vector<std::unique_ptr<const PackedLinear<T>>> packed_;  // one a group
+  std::unique_ptr<const Conv1dKernel<T>> kernel_;
 };
 
 struct LayerNormOptions {
@@ -252,6 +255,7 @@ class Sequential : public Module<T> {
   std::string_view type() const noexcept override { return "Sequential"; }
   std::vector<ParameterInfo> parameters() const override;
   std::size_t output_size(std::size_t input_size) const override;
+  /// Of a step at which every module gives an output.
   double flops_per_step(std::size_t input_size) const override;
   bool ends_sequence() const noexcept override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;

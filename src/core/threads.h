@@ -21,8 +21,9 @@ inline int thread_limit(int requested) noexcept {
 /// With one range the caller's thread does it all, and OpenMP is not entered. `body` must not throw.
 template <class Body>
 void parallel_ranges(std::size_t n, std::size_t grain, int threads, const Body& body) {
-  const std::size_t ranges = std::min<std::size_t>(static_cast<std::size_t>(thread_limit(threads)),
-                                                   n / std::max<std::size_t>(grain, 1));
+  // A small job does not even ask how many processors there are: GNU's OpenMP makes a system call of that.
+  std::size_t ranges = n / std::max<std::size_t>(grain, 1);
+  if (ranges > 1) ranges = std::min(ranges, static_cast<std::size_t>(thread_limit(threads)));
   if (ranges <= 1) {
     if (n > 0) body(std::size_t{0}, n);
     return;

@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A convolution is a product of the packed kernel with windows of the input. No window is copied: the frames
-// are laid out as
-//     frames[row][group][phase][column][channel of the group],   frame t (padding included) at
-//                                                                phase = t mod dilation, column = t /
-//                                                                dilation
-// so that the kernel_size frames of a window, `dilation` apart, lie next to each other, and windows that
-// overlap share their memory. The packed weights have the same order: [out][kernel][channel of the group].
-// Where there is no padding, no dilation and one group, a contiguous [L, C] input is that layout already.
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "core/check.h"
 #include "core/threads.h"
-#include "layers/packed_linear.h"
+#include "layers/conv1d_kernel.h"
 #include "layers/sequence.h"
 #include "sluice/layers.h"
 
@@ -24,195 +17,141 @@ namespace {
 // Below about this many multiply-adds a thread's work costs less than starting it.
 constexpr std::size_t kGrainOperations = std::size_t{1} << 18;
 
+// Windows at once: enough for the weights to be read once for many of them.
+constexpr std::size_t kChunk = 96;
+
+// A convolution of many rows, and where its outputs go.
 template <class T>
-using PackedGroups = std::vector<std::unique_ptr<const PackedLinear<T>>>;
-
-Conv1dOptions checked(Conv1dOptions options) {
-  const auto at_least_one = [](const char* name, std::size_t value) {
-    if (value == 0) throw Error(std::string("Conv1d: ") + name + " is 0, expected at least 1");
-  };
-  at_least_one("in_channels", options.in_channels);
-  at_least_one("out_channels", options.out_channels);
-  at_least_one("kernel_size", options.kernel_size);
-  at_least_one("stride", options.stride);
-  at_least_one("dilation", options.dilation);
-  at_least_one("groups", options.groups);
-  if (options.in_channels % options.groups != 0 || options.out_channels % options.groups != 0) {
-    throw Error("Conv1d: groups is " + std::to_string(options.groups) + ", expected a divisor of " +
-                std::to_string(options.in_channels) + " in_channels and " +
-                std::to_string(options.out_channels) + " out_channels");
-  }
-  // So that no sum of sizes below overflows.
-  constexpr std::size_t most = std::size_t{1} << 60;
-  if (options.padding > most) {
-    throw Error("Conv1d: padding is " + std::to_string(options.padding) + ", expected at most 2^60");
-  }
-  if (options.dilation > most / options.kernel_size) {
-    throw Error("Conv1d: dilation is " + std::to_string(options.dilation) + ", too large for kernel_size " +
-                std::to_string(options.kernel_size));
-  }
-  return options;
-}
-
-template <class T>
-PackedGroups<T> pack(const Conv1dOptions& options, const StateDict<T>& weights, const std::string& prefix) {
-  const std::size_t in = options.in_channels / options.groups;
-  const std::size_t out = options.out_channels / options.groups;
-  const TensorView<const T> weight =
-      weights.at(prefix + "weight", {options.out_channels, in, options.kernel_size});
-  const TensorView<const T> bias =
-      options.bias ? weights.at(prefix + "bias", {options.out_channels}) : TensorView<const T>();
-  PackedGroups<T> packed;
-  for (std::size_t g = 0; g < options.groups; ++g) {
-    const Tensor<T> ordered =
-        Tensor<T>(weight.narrow(0, g * out, out).transpose(1, 2)).reshaped({out, options.kernel_size * in});
-    packed.push_back(std::make_unique<const PackedLinear<T>>(
-        ordered, bias ? bias.narrow(0, g * out, out) : TensorView<const T>()));
-  }
-  return packed;
-}
-
-// Frames from the first to the last that a window touches.
-std::size_t span_of(const Conv1dOptions& options) noexcept {
-  return options.dilation * (options.kernel_size - 1) + 1;
-}
-
-// L_out, 0 for an input that is too short.
-std::size_t steps_out(const Conv1dOptions& options, std::size_t length) noexcept {
-  const std::size_t padded = length + 2 * options.padding;
-  return padded < span_of(options) ? 0 : (padded - span_of(options)) / options.stride + 1;
-}
-
-// Phases of the layout: with a kernel of one frame no dilation shows.
-std::size_t phases_of(const Conv1dOptions& options) noexcept {
-  return options.kernel_size == 1 ? 1 : options.dilation;
-}
-
-std::size_t columns_of(const Conv1dOptions& options, std::size_t length) noexcept {
-  const std::size_t phases = phases_of(options);
-  return (length + 2 * options.padding + phases - 1) / phases;
-}
-
-// True where contiguous channels-last frames are the layout already.
-bool is_laid_out(const Conv1dOptions& options) noexcept {
-  return options.padding == 0 && phases_of(options) == 1 && options.groups == 1;
-}
-
-// Copies one row's frames, x[t * frame_stride + c * channel_stride], into the layout. Padding is not touched.
-template <class T>
-void lay_out(const Conv1dOptions& options, const T* x, std::ptrdiff_t frame_stride,
-             std::ptrdiff_t channel_stride, std::size_t length, std::size_t columns, T* frames) noexcept {
-  const std::size_t phases = phases_of(options);
-  const std::size_t channels = options.in_channels / options.groups;
-  for (std::size_t t = 0; t < length; ++t, x += frame_stride) {
-    const std::size_t place = t + options.padding;
-    T* to = frames + (place % phases * columns + place / phases) * channels;
-    const T* from = x;
-    for (std::size_t g = 0; g < options.groups; ++g, to += phases * columns * channels) {
-      for (std::size_t c = 0; c < channels; ++c, from += channel_stride) to[c] = *from;
-    }
-  }
-}
-
-// Sets the frames of one row's padding, `left` and the rest on the right, to zero.
-template <class T>
-void zero_padding(const Conv1dOptions& options, std::size_t length, std::size_t columns, T* frames) noexcept {
-  const std::size_t phases = phases_of(options);
-  const std::size_t channels = options.in_channels / options.groups;
-  for (std::size_t i = 0; i < 2 * options.padding; ++i) {
-    const std::size_t place = i < options.padding ? i : i + length;
-    T* to = frames + (place % phases * columns + place / phases) * channels;
-    for (std::size_t g = 0; g < options.groups; ++g, to += phases * columns * channels) {
-      std::fill_n(to, channels, T{0});
-    }
-  }
-}
-
-// Rows of laid out frames, and where their outputs go.
-template <class T>
-struct Rows {
-  const T* frames;
-  std::size_t row_stride;  // of frames
-  std::size_t columns;
+struct Batch {
+  TensorView<const T> x;                 // [B, L, C], any strides
+  std::span<const std::size_t> lengths;  // [B] frames of each row, or empty for L each
+  std::size_t steps;                     // outputs of a row, at most
   T* y;
   std::size_t y_row_stride;
-  std::size_t y_step_stride;
-  std::size_t steps;             // outputs of a row, at most
-  const std::size_t* row_steps;  // outputs of each row, or null for `steps` each
+  std::size_t y_step_stride;  // 0: channels first, y[row][channel][step]
+
+  std::size_t length(std::size_t row) const noexcept { return lengths.empty() ? x.dim(1) : lengths[row]; }
 };
 
-// Outputs [begin, end) of rows * steps, on the calling thread; takes no memory.
+// Outputs computed together: some rows, the same steps of each.
+struct Tile {
+  std::size_t row;
+  std::size_t rows;
+  std::size_t step;
+  std::size_t steps;
+};
+
+// Frames that the steps of a tile touch, with padding.
 template <class T>
-void convolve(const Conv1dOptions& options, const PackedGroups<T>& packed, const Rows<T>& rows,
-              std::size_t begin, std::size_t end) noexcept {
-  const std::size_t phases = phases_of(options);
-  const std::size_t in = options.in_channels / options.groups;
-  const std::size_t out = options.out_channels / options.groups;
-  // Enough rows for the weights to be read once for many of them.
-  constexpr std::size_t kChunk = 96;
-  std::array<const T*, kChunk> x;
-  std::array<T*, kChunk> y;
-  while (begin < end) {
-    std::size_t count = 0;
-    for (; begin < end && count < kChunk; ++begin) {
-      const std::size_t row = begin / rows.steps;
-      const std::size_t step = begin % rows.steps;
-      if (rows.row_steps != nullptr && step >= rows.row_steps[row]) continue;
-      const std::size_t start = step * options.stride;
-      x[count] = rows.frames + row * rows.row_stride + (start % phases * rows.columns + start / phases) * in;
-      y[count] = rows.y + row * rows.y_row_stride + step * rows.y_step_stride;
-      ++count;
-    }
-    for (std::size_t g = 0; g < options.groups; ++g) {
-      packed[g]->run(x.data(), y.data(), count);
-      for (std::size_t i = 0; i < count; ++i) {
-        x[i] += phases * rows.columns * in;
-        y[i] += out;
-      }
-    }
+std::size_t frames_of(const Conv1dKernel<T>& kernel, std::size_t steps) noexcept {
+  return (steps - 1) * kernel.options().stride + kernel.span();
+}
+
+// True where windows can be read from x as it is.
+template <class T>
+bool is_laid_out(const Conv1dKernel<T>& kernel, TensorView<const T> x) noexcept {
+  return kernel.is_laid_out() && (kernel.in() == 1 || x.stride(2) == 1) &&
+         (x.dim(1) <= 1 || x.stride(1) == static_cast<std::ptrdiff_t>(kernel.in()));
+}
+
+// Moves `count` outputs from the stage [count, out] to channels-first y: the first is step `step` of the
+// tile's row `row`, the others follow.
+template <class T>
+void unstage(const Conv1dKernel<T>& kernel, const Batch<T>& batch, const Tile& tile, std::size_t row,
+             std::size_t step, std::size_t count, const T* stage) noexcept {
+  for (; count > 0; ++row, step = 0) {
+    const std::size_t run = std::min(count, tile.steps - step);
+    T* const y = batch.y + (tile.row + row) * batch.y_row_stride + tile.step + step;
+    kernel.to_channels_first(stage, run, y, batch.steps);
+    count -= run;
+    stage += run * kernel.out();
   }
 }
 
-// Convolves x [B, L, C] of any strides into `y`, whose strides are given. With lengths, each row is as if it
-// were alone: its padding starts where it ends, and what lies past its last output is left as it is.
+// One tile, on the calling thread; takes no memory.
+//   scratch  [tile.rows, layout_size(frames of the tile)], unless x is laid out
+//   stage    [kChunk, out], if channels first
 template <class T>
-void convolve_batch(const Conv1dOptions& options, const PackedGroups<T>& packed, TensorView<const T> x,
-                    const std::vector<std::size_t>& lengths, T* y, std::size_t y_row_stride,
-                    std::size_t y_step_stride, int threads) {
-  const std::size_t batch = x.dim(0);
-  const std::size_t length = x.dim(1);
-  const std::size_t columns = columns_of(options, length);
-  std::vector<std::size_t> row_steps(lengths.size());
-  for (std::size_t b = 0; b < lengths.size(); ++b) row_steps[b] = steps_out(options, lengths[b]);
-  Rows<T> rows{x.data(),
-               static_cast<std::size_t>(x.stride(0)),
-               columns,
-               y,
-               y_row_stride,
-               y_step_stride,
-               steps_out(options, length),
-               lengths.empty() ? nullptr : row_steps.data()};
-
-  const bool frames_contiguous =
-      (options.in_channels == 1 || x.stride(2) == 1) &&
-      (length <= 1 || x.stride(1) == static_cast<std::ptrdiff_t>(options.in_channels)) && x.stride(0) >= 0;
-  Tensor<T> frames;
-  if (!is_laid_out(options) || !frames_contiguous) {
-    frames = Tensor<T>({batch, phases_of(options), columns, options.in_channels});  // zeros: the padding
-    rows.row_stride = phases_of(options) * columns * options.in_channels;
-    rows.frames = frames.data();
-    const std::size_t grain = kGrainOperations / std::max<std::size_t>(length * options.in_channels, 1) + 1;
-    parallel_ranges(batch, grain, threads, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t b = begin; b < end; ++b) {
-        lay_out(options, x.data() + static_cast<std::ptrdiff_t>(b) * x.stride(0), x.stride(1), x.stride(2),
-                lengths.empty() ? length : lengths[b], columns, frames.data() + b * rows.row_stride);
-      }
-    });
+void convolve(const Conv1dKernel<T>& kernel, const Batch<T>& batch, const Tile& tile, T* scratch,
+              T* stage) noexcept {
+  const std::size_t stride = kernel.options().stride;
+  const std::size_t phases = kernel.phases();
+  const std::size_t count = frames_of(kernel, tile.steps);
+  const T* frames = batch.x.data() + static_cast<std::ptrdiff_t>(tile.row) * batch.x.stride(0) +
+                    static_cast<std::ptrdiff_t>(tile.step * stride) * batch.x.stride(1);
+  std::ptrdiff_t row_stride = batch.x.stride(0);
+  if (!is_laid_out(kernel, batch.x)) {
+    row_stride = static_cast<std::ptrdiff_t>(kernel.layout_size(count));
+    for (std::size_t r = 0; r < tile.rows; ++r) {
+      kernel.lay_out(batch.x.data() + static_cast<std::ptrdiff_t>(tile.row + r) * batch.x.stride(0),
+                     batch.x.stride(1), batch.x.stride(2), batch.length(tile.row + r), tile.step * stride,
+                     count, scratch + static_cast<std::ptrdiff_t>(r) * row_stride);
+    }
+    frames = scratch;
   }
-  const std::size_t operations =
-      options.kernel_size * (options.in_channels / options.groups) * options.out_channels;
-  parallel_ranges(batch * rows.steps, kGrainOperations / operations + 1, threads,
-                  [&](std::size_t begin, std::size_t end) { convolve(options, packed, rows, begin, end); });
+
+  std::array<const T*, kChunk> x;
+  std::array<T*, kChunk> y;
+  std::size_t filled = 0;
+  std::size_t first_row = 0;
+  std::size_t first_step = 0;
+  const auto flush = [&] {
+    kernel.run(x.data(), y.data(), filled, kernel.layout_size(count) / kernel.groups());
+    if (stage != nullptr) unstage(kernel, batch, tile, first_row, first_step, filled, stage);
+    filled = 0;
+  };
+  for (std::size_t r = 0; r < tile.rows; ++r) {
+    const std::size_t row = tile.row + r;
+    const std::size_t valid = std::min(kernel.steps(batch.length(row)), tile.step + tile.steps);
+    for (std::size_t step = tile.step; step < valid; ++step) {
+      if (filled == 0) {
+        first_row = r;
+        first_step = step - tile.step;
+      }
+      const std::size_t start = (step - tile.step) * stride;
+      x[filled] = frames + static_cast<std::ptrdiff_t>(r) * row_stride +
+                  (start % phases * kernel.columns(count) + start / phases) * kernel.channels();
+      y[filled] = stage != nullptr ? stage + filled * kernel.out()
+                                   : batch.y + row * batch.y_row_stride + step * batch.y_step_stride;
+      if (++filled == kChunk) flush();
+    }
+  }
+  if (filled > 0) flush();
+}
+
+// The whole batch, shared among threads. Tiles are small enough for their frames to stay in cache between
+// being laid out and being read, and have enough windows for the weights to be read once for many of them.
+template <class T>
+void convolve_batch(const Conv1dKernel<T>& kernel, const Batch<T>& batch, int threads) {
+  const std::size_t rows = batch.x.dim(0);
+  const std::size_t windows = rows * batch.steps;
+  if (windows == 0) return;
+  const std::size_t parts = std::clamp<std::size_t>(windows / (kGrainOperations / kernel.operations() + 1), 1,
+                                                    static_cast<std::size_t>(thread_limit(threads)));
+  // With wide windows more steps, or most of the frames would be laid out for the next tile once more.
+  const std::size_t most = std::max(kChunk, 2 * kernel.span() / kernel.options().stride);
+  const std::size_t wanted = std::clamp<std::size_t>((windows + parts - 1) / parts, 1, most);
+  const std::size_t tile_steps = std::min(batch.steps, wanted);
+  const std::size_t tile_rows = std::min(rows, std::max<std::size_t>(wanted / batch.steps, 1));
+  const std::size_t tiles_a_row = (batch.steps + tile_steps - 1) / tile_steps;
+  const std::size_t tiles = (rows + tile_rows - 1) / tile_rows * tiles_a_row;
+
+  const bool is_staged = batch.y_step_stride == 0;
+  const std::size_t scratch_size =
+      is_laid_out(kernel, batch.x) ? 0 : tile_rows * kernel.layout_size(frames_of(kernel, tile_steps));
+  Tensor<T> scratch({parts, scratch_size});
+  Tensor<T> stages({parts, is_staged ? kChunk * kernel.out() : 0});
+  parallel_ranges(parts, 1, threads, [&](std::size_t first, std::size_t last) {
+    for (std::size_t part = first; part < last; ++part) {
+      for (std::size_t i = tiles * part / parts; i < tiles * (part + 1) / parts; ++i) {
+        Tile tile{i / tiles_a_row * tile_rows, tile_rows, i % tiles_a_row * tile_steps, tile_steps};
+        tile.rows = std::min(tile.rows, rows - tile.row);
+        tile.steps = std::min(tile.steps, batch.steps - tile.step);
+        convolve(kernel, batch, tile, scratch.data() + part * scratch_size,
+                 is_staged ? stages.data() + part * kChunk * kernel.out() : nullptr);
+      }
+    }
+  });
 }
 
 // A ring of the last kernel_size frames of every phase. Each frame is written twice, kernel_size columns
@@ -221,34 +160,37 @@ void convolve_batch(const Conv1dOptions& options, const PackedGroups<T>& packed,
 template <class T>
 class Conv1dStepper final : public Stepper<T> {
  public:
-  Conv1dStepper(const Conv1dOptions& options, const PackedGroups<T>& packed, std::size_t batch)
-      : options_(options),
-        packed_(packed),
+  Conv1dStepper(const Conv1dKernel<T>& kernel, std::size_t batch)
+      : kernel_(kernel),
         batch_(batch),
-        ring_({batch, phases_of(options), 2, options.kernel_size, options.in_channels}),
-        y_({batch, options.out_channels}) {}
+        ring_({batch, kernel.phases(), 2, kernel.options().kernel_size, kernel.in()}),
+        y_({batch, kernel.out()}) {}
 
   const T* step(const T* x) noexcept override {
-    const std::size_t phases = phases_of(options_);
-    const std::size_t kernel = options_.kernel_size;
-    const std::size_t in = options_.in_channels / options_.groups;
-    const std::size_t group_stride = phases * 2 * kernel * in;
-    T* const phase = ring_.data() + time_ % phases * 2 * kernel * in;
-    const std::size_t column = time_ / phases % kernel;
-    for (std::size_t i = 0; i < batch_ * options_.groups; ++i, x += in) {
-      T* const to = phase + i * group_stride + column * in;
-      std::copy_n(x, in, to);
-      std::copy_n(x, in, to + kernel * in);
+    const std::size_t phases = kernel_.phases();
+    const std::size_t size = kernel_.options().kernel_size;
+    const std::size_t channels = kernel_.channels();
+    const std::size_t group_stride = phases * 2 * size * channels;
+    T* const phase = ring_.data() + time_ % phases * 2 * size * channels;
+    const std::size_t column = time_ / phases % size;
+    for (std::size_t i = 0; i < batch_ * kernel_.groups(); ++i, x += channels) {
+      T* const to = phase + i * group_stride + column * channels;
+      std::copy_n(x, channels, to);
+      std::copy_n(x, channels, to + size * channels);
     }
     const std::size_t seen = ++time_;
-    if (seen < span_of(options_) || (seen - span_of(options_)) % options_.stride != 0) return nullptr;
+    if (seen < kernel_.span() || (seen - kernel_.span()) % kernel_.options().stride != 0) return nullptr;
 
-    const std::size_t oldest = (column + 1) % kernel;
-    const std::size_t out = options_.out_channels / options_.groups;
-    for (std::size_t g = 0; g < options_.groups; ++g) {
-      packed_[g]->run(phase + g * group_stride + oldest * in,
-                      static_cast<std::ptrdiff_t>(options_.groups * group_stride), y_.data() + g * out,
-                      static_cast<std::ptrdiff_t>(options_.out_channels), batch_);
+    const T* const window = phase + (column + 1) % size * channels;  // from the oldest frame on
+    for (std::size_t first = 0; first < batch_; first += kChunk) {
+      const std::size_t count = std::min(kChunk, batch_ - first);
+      std::array<const T*, kChunk> windows;
+      std::array<T*, kChunk> y;
+      for (std::size_t i = 0; i < count; ++i) {
+        windows[i] = window + (first + i) * kernel_.groups() * group_stride;
+        y[i] = y_.data() + (first + i) * kernel_.out();
+      }
+      kernel_.run(windows.data(), y.data(), count, group_stride);
     }
     return y_.data();
   }
@@ -257,8 +199,7 @@ class Conv1dStepper final : public Stepper<T> {
   void reset() noexcept override { time_ = 0; }
 
  private:
-  Conv1dOptions options_;
-  const PackedGroups<T>& packed_;
+  const Conv1dKernel<T>& kernel_;
   std::size_t batch_;
   Tensor<T> ring_;
   Tensor<T> y_;
@@ -269,7 +210,9 @@ class Conv1dStepper final : public Stepper<T> {
 
 template <class T>
 Conv1d<T>::Conv1d(const Conv1dOptions& options, const StateDict<T>& weights, const std::string& prefix)
-    : options_(checked(options)), prefix_(prefix), packed_(pack<T>(options, weights, prefix)) {}
+    : options_(options),
+      prefix_(prefix),
+      kernel_(std::make_unique<const Conv1dKernel<T>>(options, weights, prefix)) {}
 
 template <class T>
 Conv1d<T>::~Conv1d() = default;
@@ -297,51 +240,30 @@ Tensor<T> Conv1d<T>::forward(TensorView<const T> x, const RunOptions& options) c
                                               x.stride(x.rank() - 2)};
   const TensorView<const T> frames(x.data(), {batch, length, options_.in_channels}, strides);
   Tensor<T> y = batched ? Tensor<T>({batch, out, steps}) : Tensor<T>({out, steps});
-  if (steps == 1) {  // channels first and channels last are the same
-    convolve_batch(options_, packed_, frames, {}, y.data(), out, out, options.threads);
-    return y;
-  }
-  Tensor<T> channels_last({batch, steps, out});
-  convolve_batch(options_, packed_, frames, {}, channels_last.data(), steps * out, out, options.threads);
-  parallel_ranges(batch, kGrainOperations / (steps * out) + 1, options.threads,
-                  [&](std::size_t begin, std::size_t end) {
-                    for (std::size_t b = begin; b < end; ++b) {
-                      const T* const from = channels_last.data() + b * steps * out;
-                      T* to = y.data() + b * steps * out;
-                      for (std::size_t c = 0; c < out; ++c) {
-                        for (std::size_t s = 0; s < steps; ++s) *to++ = from[s * out + c];
-                      }
-                    }
-                  });
+  convolve_batch<T>(*kernel_, {frames, {}, steps, y.data(), out * steps, 0}, options.threads);
   return y;
 }
 
 template <class T>
 void Conv1d<T>::forward_channels_last(std::size_t length, const T* x, T* y, T* scratch) const noexcept {
-  const std::size_t columns = columns_of(options_, length);
-  const std::size_t steps = steps_out(options_, length);
-  Rows<T> row{x, 0, columns, y, 0, options_.out_channels, steps, nullptr};
-  if (!is_laid_out(options_)) {
-    zero_padding(options_, length, columns, scratch);
-    lay_out(options_, x, static_cast<std::ptrdiff_t>(options_.in_channels), 1, length, columns, scratch);
-    row.frames = scratch;
-  }
-  convolve(options_, packed_, row, 0, steps);
+  const TensorView<const T> row(x, {1, length, options_.in_channels});
+  const std::size_t steps = kernel_->steps(length);
+  convolve<T>(*kernel_, {row, {}, steps, y, 0, options_.out_channels}, {0, 1, 0, steps}, scratch, nullptr);
 }
 
 template <class T>
 std::size_t Conv1d<T>::scratch_size(std::size_t length) const noexcept {
-  if (is_laid_out(options_)) return 0;
-  return phases_of(options_) * columns_of(options_, length) * options_.in_channels;
+  const std::size_t steps = kernel_->steps(length);
+  return kernel_->is_laid_out() || steps == 0 ? 0 : kernel_->layout_size(frames_of(*kernel_, steps));
 }
 
 template <class T>
 std::size_t Conv1d<T>::output_length(std::size_t length) const {
-  const std::size_t steps = steps_out(options_, length);
+  const std::size_t steps = kernel_->steps(length);
   if (steps == 0) {
     throw ShapeError("Conv1d: an input of length " + std::to_string(length) + " with padding " +
                      std::to_string(options_.padding) + " is shorter than the kernel, which spans " +
-                     std::to_string(span_of(options_)));
+                     std::to_string(kernel_->span()));
   }
   return steps;
 }
@@ -363,8 +285,7 @@ std::size_t Conv1d<T>::output_size(std::size_t input_size) const {
 
 template <class T>
 double Conv1d<T>::flops_per_step(std::size_t) const {
-  const std::size_t window = options_.kernel_size * (options_.in_channels / options_.groups);
-  return 2.0 * static_cast<double>(window) * static_cast<double>(options_.out_channels);
+  return 2.0 * static_cast<double>(kernel_->operations());
 }
 
 template <class T>
@@ -374,10 +295,11 @@ SequenceOutput<T> Conv1d<T>::run(const Sequence<T>& in, const RunOptions& option
   const std::size_t out = options_.out_channels;
   SequenceOutput<T> result{Tensor<T>({output_length(in.x.dim(0)), batch, out}), same_lengths(in)};
   const std::vector<std::size_t> lengths(in.lengths.begin(), in.lengths.end());
-  convolve_batch(options_, packed_, in.x.transpose(0, 1), lengths, result.y.data(), out, batch * out,
-                 options.threads);
-  for (std::int64_t& length : result.lengths) {
-    length = static_cast<std::int64_t>(steps_out(options_, static_cast<std::size_t>(length)));
+  convolve_batch<T>(*kernel_,
+                    {in.x.transpose(0, 1), lengths, result.y.dim(0), result.y.data(), out, batch * out},
+                    options.threads);
+  for (std::size_t b = 0; b < lengths.size(); ++b) {
+    result.lengths[b] = static_cast<std::int64_t>(kernel_->steps(lengths[b]));
   }
   return result;
 }
@@ -389,7 +311,7 @@ std::unique_ptr<Stepper<T>> Conv1d<T>::stepper(std::size_t batch, std::size_t in
     throw Error("Conv1d::stepper: padding is " + std::to_string(options_.padding) +
                 ", expected 0: with padding an output needs steps that have not come yet");
   }
-  return std::make_unique<Conv1dStepper<T>>(options_, packed_, batch);
+  return std::make_unique<Conv1dStepper<T>>(*kernel_, batch);
 }
 
 template class Conv1d<float>;

@@ -47,15 +47,15 @@ std::string value_text(T value) {
 template <class T>
 class EmbeddingStepper final : public Stepper<T> {
  public:
-  EmbeddingStepper(const Tensor<T>& weight, std::size_t batch)
-      : weight_(weight), y_({batch, weight.dim(1)}) {}
+  EmbeddingStepper(const T* table, std::size_t count, std::size_t dim, std::size_t batch)
+      : table_(table), count_(count), y_({batch, dim}) {}
 
   const T* step(const T* x) noexcept override {
-    const std::size_t dim = weight_.dim(1);
+    const std::size_t dim = y_.dim(1);
     for (std::size_t b = 0; b < y_.dim(0); ++b) {
       T* const y = y_.data() + b * dim;
-      if (is_index(x[b], weight_.dim(0))) {
-        std::copy_n(weight_.data() + static_cast<std::size_t>(x[b]) * dim, dim, y);
+      if (is_index(x[b], count_)) {
+        std::copy_n(table_ + static_cast<std::size_t>(x[b]) * dim, dim, y);
       } else {
         std::fill_n(y, dim, std::numeric_limits<T>::quiet_NaN());
       }
@@ -65,7 +65,8 @@ class EmbeddingStepper final : public Stepper<T> {
   void reset() noexcept override {}
 
  private:
-  const Tensor<T>& weight_;
+  const T* table_;
+  std::size_t count_;
   Tensor<T> y_;
 };
 
@@ -142,7 +143,8 @@ SequenceOutput<T> Embedding<T>::run(const Sequence<T>& in, const RunOptions&) co
 template <class T>
 std::unique_ptr<Stepper<T>> Embedding<T>::stepper(std::size_t batch, std::size_t input_size) const {
   output_size(input_size);
-  return std::make_unique<EmbeddingStepper<T>>(weight_, batch);
+  return std::make_unique<EmbeddingStepper<T>>(weight_.data(), options_.num_embeddings,
+                                               options_.embedding_dim, batch);
 }
 
 template class Embedding<float>;

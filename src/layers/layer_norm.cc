@@ -50,22 +50,21 @@ void normalize_row(const T* x, const T* weight, const T* bias, double eps, T* y,
 template <class T>
 class LayerNormStepper final : public Stepper<T> {
  public:
-  LayerNormStepper(const Tensor<T>& weight, const Tensor<T>& bias, double eps, std::size_t batch,
-                   std::size_t features)
+  LayerNormStepper(const T* weight, const T* bias, double eps, std::size_t batch, std::size_t features)
       : weight_(weight), bias_(bias), eps_(eps), y_({batch, features}) {}
 
   const T* step(const T* x) noexcept override {
     const std::size_t n = y_.dim(1);
     for (std::size_t b = 0; b < y_.dim(0); ++b) {
-      normalize_row(x + b * n, weight_.data(), bias_.data(), eps_, y_.data() + b * n, n);
+      normalize_row(x + b * n, weight_, bias_, eps_, y_.data() + b * n, n);
     }
     return y_.data();
   }
   void reset() noexcept override {}
 
  private:
-  const Tensor<T>& weight_;
-  const Tensor<T>& bias_;
+  const T* weight_;  // or null, as bias_
+  const T* bias_;
   double eps_;
   Tensor<T> y_;
 };
@@ -137,7 +136,7 @@ SequenceOutput<T> LayerNorm<T>::run(const Sequence<T>& in, const RunOptions& opt
 template <class T>
 std::unique_ptr<Stepper<T>> LayerNorm<T>::stepper(std::size_t batch, std::size_t input_size) const {
   output_size(input_size);
-  return std::make_unique<LayerNormStepper<T>>(weight_, bias_, options_.eps, batch, input_size);
+  return std::make_unique<LayerNormStepper<T>>(weight_.data(), bias_.data(), options_.eps, batch, input_size);
 }
 
 template class LayerNorm<float>;

@@ -2,6 +2,7 @@
 #include "vad/recording.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -17,8 +18,7 @@ class SoundFile {
  public:
   SoundFile(int rate, int channels, int format, std::size_t frames,
             const std::function<float(std::size_t frame, int channel)>& sample)
-      : path_(testing::TempDir() + "sluice_recording_" + std::to_string(reinterpret_cast<std::size_t>(this)) +
-              ".wav") {
+      : path_(testing::TempDir() + "sluice_recording_" + std::to_string(getpid()) + ".wav") {
     SF_INFO info{};
     info.samplerate = rate;
     info.channels = channels;

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The main job on real speech, against probabilities computed in float64 by another program.
 #include <gtest/gtest.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -87,6 +92,23 @@ TEST_F(SpeechExample, AWindowTakesNoMemory) {
             0u);
 }
 
+TEST_F(SpeechExample, AWindowMakesNoSystemCall) {
+  if (!sluice::test::can_count_allocations()) GTEST_SKIP() << "sanitizers make system calls";
+  auto vad = detector<float>();
+  const auto input = windows<float>();
+  const pid_t child = fork();
+  if (child == 0) {
+    // From here on the kernel kills this process at any system call but read, write and exit.
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) _exit(77);
+    for (std::size_t i = 0; i < 20; ++i) vad.step(input[i]);
+    syscall(SYS_exit, 0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "this system has no seccomp";
+  EXPECT_TRUE(WIFEXITED(status)) << "killed by signal " << WTERMSIG(status);
+}
+
 TEST_F(SpeechExample, ResetGivesTheBitsOfAFreshDetector) {
   auto vad = detector<float>();
   const auto input = windows<float>();
@@ -115,7 +137,7 @@ TEST_F(SpeechExample, AModelOfOtherTensorsIsRefused) {
 }
 
 TEST_F(SpeechExample, TheProgramWritesCsvAndPicture) {
-  const std::string out = testing::TempDir() + "sluice_vad";
+  const std::string out = testing::TempDir() + "sluice_vad_" + std::to_string(getpid());
   const std::string command = std::string(VAD_PROGRAM) + " " + kData + "test.wav --model " + kData +
                               "silero_vad_16k.safetensors --out " + out + " > " + out + ".log";
   ASSERT_EQ(std::system(command.c_str()), 0);
@@ -128,15 +150,18 @@ TEST_F(SpeechExample, TheProgramWritesCsvAndPicture) {
   log << std::ifstream(out + ".log").rdbuf();
   EXPECT_NE(log.str().find("found   17 segments in 60.0 s (1875 windows)"), std::string::npos) << log.str();
   EXPECT_NE(log.str().find("times real time on one thread"), std::string::npos) << log.str();
+  std::filesystem::remove_all(out);
+  std::filesystem::remove(out + ".log");
 }
 
 TEST(SpeechProgram, AMissingModelIsNamed) {
-  const std::string log = testing::TempDir() + "sluice_vad_missing.log";
+  const std::string log = testing::TempDir() + "sluice_vad_missing_" + std::to_string(getpid());
   const std::string command =
       std::string(VAD_PROGRAM) + " x.wav --model /nowhere/model.safetensors 2> " + log;
   EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 1);
   std::ostringstream text;
   text << std::ifstream(log).rdbuf();
+  std::filesystem::remove(log);
   EXPECT_EQ(text.str().rfind("vad: error: /nowhere/model.safetensors", 0), 0u) << text.str();
 }
 

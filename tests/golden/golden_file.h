@@ -106,9 +106,16 @@ std::vector<double> elements(TensorView<const T> view) {
 template <class T>
 inline constexpr double kTolerance = std::is_same_v<T, double> ? 1e-12 : 3e-6;
 
-/// The largest relative difference met by each element type; printed when the program ends.
+/// The largest relative difference met by each element type since it was last printed.
 template <class T>
 inline double worst_difference = 0;
+
+template <class T>
+void print_worst_difference() {
+  std::printf("[ worst    ] %s: %.3g of the largest output\n",
+              std::is_same_v<T, double> ? "float64" : "float32", worst_difference<T>);
+  worst_difference<T> = 0;
+}
 
 /// Checks shape and values; `what` names the result in a failure.
 template <class T>
@@ -119,11 +126,10 @@ void expect_close(TensorView<const T> got, TensorView<const double> want, const 
   double largest = 0;
   for (const double value : b) largest = std::max(largest, std::abs(value));
   for (std::size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(a[i] - b[i]) / largest;
-    ASSERT_TRUE(difference <= kTolerance<T>)  // false for NaN too
-        << what << " element " << i << ": got " << a[i] << ", want " << b[i] << ", relative to the largest "
-        << difference;
-    worst_difference<T> = std::max(worst_difference<T>, difference);
+    const double difference = std::abs(a[i] - b[i]);
+    ASSERT_TRUE(difference <= kTolerance<T> * largest)  // false for NaN too
+        << what << " element " << i << ": got " << a[i] << ", want " << b[i] << ", largest " << largest;
+    if (largest > 0) worst_difference<T> = std::max(worst_difference<T>, difference / largest);
   }
 }
 

@@ -13,10 +13,8 @@ namespace {
 template <class T>
 class LayerGolden : public ::testing::Test {
  public:
-  static void TearDownTestSuite() {
-    std::printf("[ worst    ] %s: %.3g of the largest output\n",
-                std::is_same_v<T, double> ? "float64" : "float32", worst_difference<T>);
-  }
+  static void SetUpTestSuite() { worst_difference<T> = 0; }
+  static void TearDownTestSuite() { print_worst_difference<T>(); }
 };
 TYPED_TEST_SUITE(LayerGolden, ElementTypes);
 

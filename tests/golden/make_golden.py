@@ -7,6 +7,7 @@ product, c of every step, the gate kernels) is written out here in torch operati
 functions are checked against PyTorch's modules where those exist.
 """
 
+import math
 import pathlib
 import sys
 
@@ -159,7 +160,7 @@ def recurrent_case(tensors, metadata, kind, name, sizes, rows, steps, lengths):
     tensors[f"{name}.x"], tensors[f"{name}.h0"] = x, h0
     if kind == "lstm":
         tensors[f"{name}.c0"] = c0
-    # All four ways to call one layer; to keep the files small, only the extremes where there is more to store.
+    # All four ways to call one layer; where there is more to store only the extremes, for small files.
     short = layers > 1 or not bias
     for call in ("plain", "state_lengths") if short else ("plain", "state", "lengths", "state_lengths"):
         state = (h0, c0) if "state" in call else None
@@ -255,8 +256,8 @@ def gates():
 
 def linear_layers():
     tensors, metadata = {}, {}
-    for inputs, outputs, bias, shape in ((4, 5, True, (3, 4)), (19, 35, True, (2, 4, 19)), (10, 1, True, (10,)),
-                                         (7, 17, False, (7, 7))):
+    for inputs, outputs, bias, shape in ((4, 5, True, (3, 4)), (19, 35, True, (2, 4, 19)),
+                                         (10, 1, True, (10,)), (7, 17, False, (7, 7))):
         name = f"linear_{inputs}_{outputs}" + ("" if bias else "_no_bias")
         module = randomise(nn.Linear(inputs, outputs, bias=bias).double())
         x = uniform(*shape, scale=2)
@@ -270,7 +271,8 @@ def linear_layers():
     tensors["embedding.x"], tensors["embedding.y"] = indices.double(), module(indices)
     metadata["embedding"] = "type=embedding num_embeddings=11 embedding_dim=6"
 
-    for affine, bias, eps in ((True, True, 1e-5), (True, False, 1e-5), (False, False, 1e-5), (True, True, 0.1)):
+    for affine, bias, eps in ((True, True, 1e-5), (True, False, 1e-5), (False, False, 1e-5),
+                              (True, True, 0.1)):
         name = f"layer_norm_{int(affine)}{int(bias)}_{eps:g}"
         weight, shift = uniform(21) if affine else None, uniform(21) if bias else None
         x = uniform(2, 3, 21, scale=2) + 5
@@ -304,14 +306,31 @@ def convolutions():
     return tensors, metadata
 
 
+def sigmoid(x):
+    """PyTorch's exp(-x) overflows below -709, where the true value is subnormal and not yet 0."""
+    e = torch.tensor([math.exp(-abs(value)) for value in x.tolist()], dtype=torch.float64)
+    y = torch.where(x < 0, e, torch.ones_like(e)) / (1 + e)
+    assert close(y, torch.sigmoid(x)) and bool(torch.all((y == 0) == (x < -745.2)))
+    return y
+
+
+def silu(x):
+    """x * sigmoid(x), by way of numbers that are not subnormal before the result is."""
+    half = torch.tensor([math.exp(-abs(value) / 2) for value in x.tolist()], dtype=torch.float64)
+    y = torch.where(x < 0, x * half * half, x) / (1 + half * half)
+    assert close(y, nn.functional.silu(x))
+    return y
+
+
 def activations():
     """Inputs are float32 numbers, so that float32 and float64 are asked for the same value."""
-    points = [0.0, 1e-30, 1e-6, 0.001, 0.3, 0.5, 1.0, 1.7, 2.0, 2.5, 2.75, 3.0, 3.5, 5.0, 8.5, 9.1, 16.7, 18.0,
-              18.25, 18.5625, 30.0, 87.0, 88.5, 90.0, 100.0, 103.9, 200.0, 700.0, 740.0, 1000.0, 1662.7, 3212.5]
+    points = [0.0, 1e-30, 1e-6, 0.001, 0.3, 0.5, 1.0, 1.7, 2.0, 2.5, 2.75, 3.0, 3.5, 5.0, 8.5, 9.1, 16.7,
+              18.0, 18.25, 18.5625, 30.0, 87.0, 88.5, 90.0, 100.0, 103.9, 200.0, 700.0, 740.0, 1000.0,
+              1662.7, 3212.5]
     x = torch.tensor([s * p for p in points for s in (1, -1)], dtype=torch.float32).double()
-    t = {"x": x, "sigmoid": torch.sigmoid(x), "tanh": torch.tanh(x), "relu": torch.relu(x),
+    t = {"x": x, "sigmoid": sigmoid(x), "tanh": torch.tanh(x), "relu": torch.relu(x),
          "log_sigmoid": nn.functional.logsigmoid(x), "hard_sigmoid": nn.functional.hardsigmoid(x),
-         "hard_sigmoid_onnx": torch.clamp(0.2 * x + 0.5, 0, 1), "silu": nn.functional.silu(x)}
+         "hard_sigmoid_onnx": torch.clamp(0.2 * x + 0.5, 0, 1), "silu": silu(x)}
     t["softmax_x"] = torch.cat([uniform(3, 19, scale=6), 800 + uniform(1, 19, scale=60)]).float().double()
     t["softmax"] = torch.softmax(t["softmax_x"], dim=-1)
     return t, {}

@@ -10,8 +10,8 @@ _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64"}
 
 
 def save(path, tensors, metadata, types=None):
-    """tensors: {name: array}; metadata: {key: text}; types: {name: dtype as in the file}, where the array's own
-    is not it (a bfloat16 comes as int16).
+    """tensors: {name: array}; metadata: {key: text}; types: {name: dtype as in the file}, where it is not the
+    array's own (a bfloat16 comes as int16).
     """
     types = types or {}
     header = {"__metadata__": metadata}

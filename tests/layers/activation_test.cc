@@ -7,7 +7,9 @@
 #include "kernels/gate_math.h"
 #include "sluice/error.h"
 #include "sluice/layers.h"
+#include "support/expect_same_bits.h"
 #include "support/module_promises.h"
+#include "support/random.h"
 
 namespace sluice {
 namespace {
@@ -49,7 +51,7 @@ template <class T>
 void expect_activation(ActivationKind kind) {
   const Activation<T> activation(kind);
   SCOPED_TRACE(activation.type());
-  Tensor<T> x = test::uniform_tensor<T>({3, 5, 67}, 1);
+  Tensor<T> x = random_tensor<T>({3, 5, 67}, -1, 1, 1);
   for (T& v : x.span()) v *= T{6};
   const Tensor<T> y = activation.forward(x);
   ASSERT_EQ(y.shape(), x.shape());
@@ -69,7 +71,7 @@ TEST(Activation, EachNameIsItsFunction) {
 }
 
 TEST(Activation, SoftmaxWorksOverTheLastDimension) {
-  const Tensor<float> x = test::uniform_tensor<float>({3, 2, 17}, 1);
+  const Tensor<float> x = random_tensor<float>({3, 2, 17}, -1, 1, 1);
   const Tensor<float> y = Activation<float>("Softmax").forward(x);
   for (std::size_t a = 0; a < 3; ++a) {
     for (std::size_t b = 0; b < 2; ++b) {
@@ -108,10 +110,9 @@ TEST(Activation, TakesAnyShapeAndStrides) {
   for (const ActivationKind kind : kAll) {
     const Activation<float> activation(kind);
     SCOPED_TRACE(activation.type());
-    const Tensor<float> x = test::uniform_tensor<float>({7, 3, 18}, 2);
+    const Tensor<float> x = random_tensor<float>({7, 3, 18}, -1, 1, 2);
     const TensorView<const float> strided = x.view().transpose(0, 2).narrow(0, 1, 16);
-    test::expect_equal_bits<float>(activation.forward(strided),
-                                   activation.forward(Tensor<float>(strided)).view());
+    expect_same_bits<float>(activation.forward(strided), activation.forward(Tensor<float>(strided)).view());
     EXPECT_EQ(activation.forward(Tensor<float>({0, 4})).shape(), Shape({0, 4}));
     EXPECT_EQ(activation.forward(Tensor<float>({4, 0})).shape(), Shape({4, 0}));
     EXPECT_EQ(activation.forward(Tensor<float>(Shape(), {0.5f})).shape(), Shape());
@@ -124,19 +125,19 @@ TEST(Activation, KeepsThePromisesOfAModule) {
     const Activation<float> activation(kind);
     SCOPED_TRACE(activation.type());
     for (const std::size_t features : {1, 15, 16, 17}) {
-      test::expect_module_promises<float>(activation, test::uniform_tensor<float>({5, 33, features}, 1));
+      test::expect_module_promises<float>(activation, random_tensor<float>({5, 33, features}, -1, 1, 1));
     }
-    test::expect_threads_agree<float>(activation, test::uniform_tensor<float>({201, 33, 17}, 1));
+    test::expect_threads_agree<float>(activation, random_tensor<float>({201, 33, 17}, -1, 1, 1));
     test::expect_module_promises<double>(Activation<double>(kind),
-                                         test::uniform_tensor<double>({3, 5, 9}, 1));
+                                         random_tensor<double>({3, 5, 9}, -1, 1, 1));
   }
 }
 
 TEST(Activation, HasTheBitsOfTheGateKernels) {
-  const Tensor<float> x = test::uniform_tensor<float>({67}, 1);
+  const Tensor<float> x = random_tensor<float>({67}, -1, 1, 1);
   Tensor<float> want({67});
   kernels::gate_math<float>().sigmoid(x.data(), want.data(), 67);
-  test::expect_equal_bits<float>(Activation<float>("Sigmoid").forward(x), want.view());
+  expect_same_bits<float>(Activation<float>("Sigmoid").forward(x), want.view());
 }
 
 }  // namespace

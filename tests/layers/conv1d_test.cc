@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "sluice/error.h"
 #include "sluice/layers.h"
+#include "support/expect_same_bits.h"
 #include "support/module_promises.h"
+#include "support/random.h"
 
 namespace sluice {
 namespace {
@@ -15,10 +15,10 @@ namespace {
 template <class T>
 StateDict<T> conv_weights(const Conv1dOptions& options) {
   StateDict<T> weights;
-  weights.set("weight", test::uniform_tensor<T>(
+  weights.set("weight", random_tensor<T>(
                             {options.out_channels, options.in_channels / options.groups, options.kernel_size},
-                            options.kernel_size));
-  weights.set("bias", test::uniform_tensor<T>({options.out_channels}, 11));
+                            -1, 1, options.kernel_size));
+  weights.set("bias", random_tensor<T>({options.out_channels}, -1, 1, 11));
   return weights;
 }
 
@@ -35,20 +35,20 @@ struct Draw {
   std::size_t length = 0;
 };
 
-Draw draw(std::mt19937_64& random) {
-  const auto upto = [&](std::size_t most) { return 1 + random() % most; };
+Draw draw(Random& random) {
+  const auto upto = [&](std::size_t most) { return 1 + random.below(most); };
   Draw d;
-  d.options.groups = random() % 2 == 0 ? 1 : upto(4);
+  d.options.groups = random.below(2) == 0 ? 1 : upto(4);
   d.options.in_channels = d.options.groups * upto(6);
   d.options.out_channels = d.options.groups * upto(20);
   d.options.kernel_size = upto(6);
   d.options.stride = upto(4);
-  d.options.padding = random() % 2 == 0 ? 0 : upto(5);
-  d.options.dilation = random() % 2 == 0 ? 1 : upto(4);
-  d.options.bias = random() % 4 != 0;
+  d.options.padding = random.below(2) == 0 ? 0 : upto(5);
+  d.options.dilation = random.below(2) == 0 ? 1 : upto(4);
+  d.options.bias = random.below(4) != 0;
   const std::size_t span = d.options.dilation * (d.options.kernel_size - 1) + 1;
   const std::size_t shortest = span > 2 * d.options.padding ? span - 2 * d.options.padding : 1;
-  d.length = shortest + random() % 30;
+  d.length = shortest + random.below(30);
   return d;
 }
 
@@ -57,7 +57,7 @@ void expect_conv(const Conv1dOptions& options, std::size_t batch, std::size_t le
   SCOPED_TRACE(describe(options, length));
   const StateDict<T> weights = conv_weights<T>(options);
   const Conv1d<T> conv(options, weights);
-  const Tensor<T> x = test::uniform_tensor<T>({batch, options.in_channels, length}, length);
+  const Tensor<T> x = random_tensor<T>({batch, options.in_channels, length}, -1, 1, length);
   const Tensor<T> y = conv.forward(x);
   ASSERT_EQ(y.shape(), Shape({batch, options.out_channels, conv.output_length(length)}));
   const TensorView<const T> bias = options.bias ? weights.at("bias") : TensorView<const T>();
@@ -74,7 +74,7 @@ void expect_conv(const Conv1dOptions& options, std::size_t batch, std::size_t le
 }
 
 TEST(Conv1d, MatchesTheFormulaForRandomOptions) {
-  std::mt19937_64 random(1);
+  Random random(1);
   for (int i = 0; i < 300; ++i) {
     const Draw d = draw(random);
     expect_conv<float>(d.options, static_cast<std::size_t>(i) % 4, d.length);
@@ -105,34 +105,34 @@ TEST(Conv1d, DepthwiseAndPointwise) {
 
 // Padding gives the bits of an input that has the zeros written out: in all forms.
 TEST(Conv1d, PaddingIsZerosToTheLastBit) {
-  std::mt19937_64 random(2);
+  Random random(2);
   for (int i = 0; i < 100; ++i) {
     Draw d = draw(random);
-    if (d.options.padding == 0) d.options.padding = 1 + random() % 5;
+    if (d.options.padding == 0) d.options.padding = 1 + random.below(5);
     SCOPED_TRACE(describe(d.options, d.length));
     const StateDict<float> weights = conv_weights<float>(d.options);
     const Conv1d<float> padded(d.options, weights);
     Conv1dOptions without = d.options;
     without.padding = 0;
     const Conv1d<float> plain(without, weights);
-    const Tensor<float> x = test::uniform_tensor<float>({2, d.options.in_channels, d.length}, 3);
+    const Tensor<float> x = random_tensor<float>({2, d.options.in_channels, d.length}, -1, 1, 3);
     Tensor<float> zeros({2, d.options.in_channels, d.length + 2 * d.options.padding});
     for (std::size_t b = 0; b < 2; ++b) {
       for (std::size_t c = 0; c < d.options.in_channels; ++c) {
         for (std::size_t t = 0; t < d.length; ++t) zeros(b, c, t + d.options.padding) = x(b, c, t);
       }
     }
-    test::expect_equal_bits<float>(padded.forward(x), plain.forward(zeros).view());
+    expect_same_bits<float>(padded.forward(x), plain.forward(zeros).view());
   }
 }
 
 TEST(Conv1d, ChannelsLastFormHasTheSameBitsAndTakesNoMemory) {
-  std::mt19937_64 random(3);
+  Random random(3);
   for (int i = 0; i < 200; ++i) {
     const Draw d = draw(random);
     SCOPED_TRACE(describe(d.options, d.length));
     const Conv1d<float> conv(d.options, conv_weights<float>(d.options));
-    const Tensor<float> x = test::uniform_tensor<float>({d.length, d.options.in_channels}, 4);
+    const Tensor<float> x = random_tensor<float>({d.length, d.options.in_channels}, -1, 1, 4);
     const std::size_t steps = conv.output_length(d.length);
     // Guard values past the end, and NaN where scratch must be written before it is read.
     Tensor<float> y({steps + 1, d.options.out_channels});
@@ -145,21 +145,21 @@ TEST(Conv1d, ChannelsLastFormHasTheSameBitsAndTakesNoMemory) {
     EXPECT_EQ(calls, 0u);
     EXPECT_EQ(y(steps, 0), 42);
     EXPECT_EQ(scratch(conv.scratch_size(d.length)), 43);
-    test::expect_equal_bits<float>(y.view().narrow(0, 0, steps).transpose(0, 1),
-                                   conv.forward(x.view().transpose(0, 1)).view());
+    expect_same_bits<float>(y.view().narrow(0, 0, steps).transpose(0, 1),
+                            conv.forward(x.view().transpose(0, 1)).view());
   }
 }
 
 TEST(Conv1d, TakesUnbatchedAndStridedInput) {
   const Conv1dOptions options{.in_channels = 4, .out_channels = 6, .kernel_size = 3, .padding = 1};
   const Conv1d<double> conv(options, conv_weights<double>(options));
-  const Tensor<double> storage = test::uniform_tensor<double>({10, 3, 8}, 1);
+  const Tensor<double> storage = random_tensor<double>({10, 3, 8}, -1, 1, 1);
   const TensorView<const double> x =
       storage.view().transpose(0, 1).transpose(1, 2).narrow(1, 2, 4);  // [3, 4, 10]
   const Tensor<double> y = conv.forward(x);
-  test::expect_equal_bits<double>(y, conv.forward(Tensor<double>(x)).view());
+  expect_same_bits<double>(y, conv.forward(Tensor<double>(x)).view());
   for (std::size_t b = 0; b < 3; ++b) {
-    test::expect_equal_bits<double>(conv.forward(x.select(0, b)), y.view().select(0, b));
+    expect_same_bits<double>(conv.forward(x.select(0, b)), y.view().select(0, b));
   }
 }
 
@@ -167,15 +167,15 @@ TEST(Conv1d, ThreadsGiveTheSameBits) {
   const Conv1dOptions options{
       .in_channels = 24, .out_channels = 40, .kernel_size = 5, .stride = 2, .padding = 3};
   const Conv1d<float> conv(options, conv_weights<float>(options));
-  const Tensor<float> x = test::uniform_tensor<float>({7, 24, 501}, 1);
+  const Tensor<float> x = random_tensor<float>({7, 24, 501}, -1, 1, 1);
   const Tensor<float> one = conv.forward(x, {.threads = 1});
-  test::expect_equal_bits<float>(conv.forward(x, {.threads = 2}), one.view());
-  test::expect_equal_bits<float>(conv.forward(x), one.view());
-  test::expect_threads_agree<float>(conv, test::uniform_tensor<float>({301, 5, 24}, 1));
+  expect_same_bits<float>(conv.forward(x, {.threads = 2}), one.view());
+  expect_same_bits<float>(conv.forward(x), one.view());
+  test::expect_threads_agree<float>(conv, random_tensor<float>({301, 5, 24}, -1, 1, 1));
 }
 
 TEST(Conv1d, KeepsThePromisesOfAModuleForRandomOptions) {
-  std::mt19937_64 random(4);
+  Random random(4);
   for (int i = 0; i < 60; ++i) {
     Draw d = draw(random);
     d.options.padding = 0;
@@ -183,19 +183,38 @@ TEST(Conv1d, KeepsThePromisesOfAModuleForRandomOptions) {
     SCOPED_TRACE(describe(d.options, d.length));
     const Conv1d<float> conv(d.options, conv_weights<float>(d.options));
     test::expect_module_promises<float>(
-        conv, test::uniform_tensor<float>({d.length, i == 0 ? 33u : 3u, d.options.in_channels}, 5));
+        conv, random_tensor<float>({d.length, i == 0 ? 33u : 3u, d.options.in_channels}, -1, 1, 5));
   }
+}
+
+// Channels lie in the vector lanes there; 35 of them are two blocks and a tail.
+TEST(Conv1d, DepthwiseKeepsThePromisesOfAModule) {
+  const Conv1dOptions options{
+      .in_channels = 35, .out_channels = 35, .kernel_size = 4, .stride = 2, .dilation = 3, .groups = 35};
+  const Conv1d<float> conv(options, conv_weights<float>(options));
+  test::expect_module_promises<float>(conv, random_tensor<float>({25, 33, 35}, -1, 1, 5));
+  test::expect_threads_agree<float>(conv, random_tensor<float>({501, 33, 35}, -1, 1, 5));
+}
+
+// More rows than one chunk of windows has, and steps that end in the middle of one.
+TEST(Conv1d, ManyShortRowsAndOneLongRow) {
+  const Conv1dOptions options{.in_channels = 3, .out_channels = 5, .kernel_size = 3, .padding = 1};
+  expect_conv<float>(options, 211, 2);
+  expect_conv<float>(options, 70, 3);
+  expect_conv<float>(options, 1, 403);
+  expect_conv<float>({.in_channels = 2, .out_channels = 3, .kernel_size = 3, .padding = 40, .dilation = 100},
+                     2, 331);
 }
 
 // Other engines let a batch's padding into a row's result; here a row in a batch is that row alone.
 TEST(Conv1d, ARowOfVariableLengthIsThatRowAlone) {
-  std::mt19937_64 random(6);
+  Random random(6);
   for (int i = 0; i < 60; ++i) {
     const Draw d = draw(random);
     SCOPED_TRACE(describe(d.options, d.length));
     const Conv1d<float> conv(d.options, conv_weights<float>(d.options));
     const std::size_t steps = d.length + 9;
-    Tensor<float> x = test::uniform_tensor<float>({steps, 4, d.options.in_channels}, 5);
+    Tensor<float> x = random_tensor<float>({steps, 4, d.options.in_channels}, -1, 1, 5);
     const std::vector<std::int64_t> lengths{static_cast<std::int64_t>(steps), 0,
                                             static_cast<std::int64_t>(d.length),
                                             static_cast<std::int64_t>(steps) - 1};
@@ -210,7 +229,7 @@ TEST(Conv1d, ARowOfVariableLengthIsThatRowAlone) {
       const auto length = static_cast<std::size_t>(lengths[b]);
       const Tensor<float> alone = conv.run({x.view().narrow(1, b, 1).narrow(0, 0, length)}, {}).y;
       ASSERT_EQ(out.lengths[b], static_cast<std::int64_t>(alone.dim(0)));
-      test::expect_equal_bits<float>(out.y.view().narrow(1, b, 1).narrow(0, 0, alone.dim(0)), alone.view());
+      expect_same_bits<float>(out.y.view().narrow(1, b, 1).narrow(0, 0, alone.dim(0)), alone.view());
       for (std::size_t t = alone.dim(0); t < out.y.dim(0); ++t) EXPECT_EQ(out.y(t, b, 0), 0.0f);
     }
   }
@@ -219,7 +238,7 @@ TEST(Conv1d, ARowOfVariableLengthIsThatRowAlone) {
 TEST(Conv1d, ARowTooShortForTheKernelGetsLengthZero) {
   const Conv1dOptions options{.in_channels = 2, .out_channels = 3, .kernel_size = 4};
   const Conv1d<float> conv(options, conv_weights<float>(options));
-  const Tensor<float> x = test::uniform_tensor<float>({6, 3, 2}, 1);
+  const Tensor<float> x = random_tensor<float>({6, 3, 2}, -1, 1, 1);
   const std::vector<std::int64_t> lengths{3, 4, 0};
   const SequenceOutput<float> out = conv.run({x.view(), lengths}, {});
   EXPECT_EQ(out.lengths, (std::vector<std::int64_t>{0, 1, 0}));

@@ -7,7 +7,9 @@
 
 #include "sluice/error.h"
 #include "sluice/layers.h"
+#include "support/expect_same_bits.h"
 #include "support/module_promises.h"
+#include "support/random.h"
 
 namespace sluice {
 namespace {
@@ -15,8 +17,8 @@ namespace {
 template <class T>
 StateDict<T> norm_weights(std::size_t n) {
   StateDict<T> weights;
-  weights.set("weight", test::uniform_tensor<T>({n}, 21));
-  weights.set("bias", test::uniform_tensor<T>({n}, 22));
+  weights.set("weight", random_tensor<T>({n}, -1, 1, 21));
+  weights.set("bias", random_tensor<T>({n}, -1, 1, 22));
   return weights;
 }
 
@@ -28,7 +30,7 @@ void expect_layer_norm(std::size_t n, bool affine, bool bias, double offset) {
   SCOPED_TRACE(n);
   const StateDict<T> weights = norm_weights<T>(n);
   const LayerNorm<T> norm({n, 1e-5, affine, bias}, weights);
-  Tensor<T> x = test::uniform_tensor<T>({3, n}, n);
+  Tensor<T> x = random_tensor<T>({3, n}, -1, 1, n);
   for (T& v : x.span()) v += static_cast<T>(offset);
   const Tensor<T> y = norm.forward(x);
   ASSERT_EQ(y.shape(), x.shape());
@@ -75,28 +77,28 @@ TEST(LayerNorm, AConstantRowGivesTheBias) {
 
 TEST(LayerNorm, ANaNStaysInItsRow) {
   const LayerNorm<float> norm({12}, norm_weights<float>(12));
-  Tensor<float> x = test::uniform_tensor<float>({3, 12}, 1);
+  Tensor<float> x = random_tensor<float>({3, 12}, -1, 1, 1);
   const Tensor<float> clean = norm.forward(x);
   x(1, 5) = std::nanf("");
   const Tensor<float> y = norm.forward(x);
   for (std::size_t i = 0; i < 12; ++i) EXPECT_TRUE(std::isnan(y(1, i)));
-  test::expect_equal_bits<float>(y.view().select(0, 0), clean.view().select(0, 0));
-  test::expect_equal_bits<float>(y.view().select(0, 2), clean.view().select(0, 2));
+  expect_same_bits<float>(y.view().select(0, 0), clean.view().select(0, 0));
+  expect_same_bits<float>(y.view().select(0, 2), clean.view().select(0, 2));
 }
 
 TEST(LayerNorm, KeepsThePromisesOfAModule) {
   const LayerNorm<float> norm({35}, norm_weights<float>(35));
-  test::expect_module_promises<float>(norm, test::uniform_tensor<float>({5, 33, 35}, 1));
-  test::expect_threads_agree<float>(norm, test::uniform_tensor<float>({101, 33, 35}, 1));
+  test::expect_module_promises<float>(norm, random_tensor<float>({5, 33, 35}, -1, 1, 1));
+  test::expect_threads_agree<float>(norm, random_tensor<float>({101, 33, 35}, -1, 1, 1));
   const LayerNorm<double> plain({.normalized_shape = 16, .elementwise_affine = false}, {});
-  test::expect_module_promises<double>(plain, test::uniform_tensor<double>({5, 3, 16}, 1));
+  test::expect_module_promises<double>(plain, random_tensor<double>({5, 3, 16}, -1, 1, 1));
 }
 
 TEST(LayerNorm, TakesStridedInputAndNoRows) {
   const LayerNorm<float> norm({6}, norm_weights<float>(6));
-  const Tensor<float> x = test::uniform_tensor<float>({6, 4, 5}, 1);
+  const Tensor<float> x = random_tensor<float>({6, 4, 5}, -1, 1, 1);
   const TensorView<const float> strided = x.view().transpose(0, 2);  // [5, 4, 6]
-  test::expect_equal_bits<float>(norm.forward(strided), norm.forward(Tensor<float>(strided)).view());
+  expect_same_bits<float>(norm.forward(strided), norm.forward(Tensor<float>(strided)).view());
   EXPECT_EQ(norm.forward(Tensor<float>({0, 6})).shape(), Shape({0, 6}));
 }
 

@@ -4,7 +4,9 @@
 #include "reference/linear.h"
 #include "sluice/error.h"
 #include "sluice/layers.h"
+#include "support/expect_same_bits.h"
 #include "support/module_promises.h"
+#include "support/random.h"
 
 namespace sluice {
 namespace {
@@ -12,8 +14,8 @@ namespace {
 template <class T>
 StateDict<T> linear_weights(std::size_t in, std::size_t out, const std::string& prefix = "") {
   StateDict<T> weights;
-  weights.set(prefix + "weight", test::uniform_tensor<T>({out, in}, in * 1000 + out));
-  weights.set(prefix + "bias", test::uniform_tensor<T>({out}, in * 1000 + out + 1));
+  weights.set(prefix + "weight", random_tensor<T>({out, in}, -1, 1, in * 1000 + out));
+  weights.set(prefix + "bias", random_tensor<T>({out}, -1, 1, in * 1000 + out + 1));
   return weights;
 }
 
@@ -22,7 +24,7 @@ void expect_linear(std::size_t in, std::size_t out, std::size_t rows, bool bias)
   SCOPED_TRACE(Shape({in, out, rows}).to_string());
   const StateDict<T> weights = linear_weights<T>(in, out);
   const Linear<T> linear({in, out, bias}, weights);
-  const Tensor<T> x = test::uniform_tensor<T>({rows, in}, 7);
+  const Tensor<T> x = random_tensor<T>({rows, in}, -1, 1, 7);
   const Tensor<T> y = linear.forward(x);
   ASSERT_EQ(y.shape(), Shape({rows, out}));
   for (std::size_t r = 0; r < rows; ++r) {
@@ -50,38 +52,38 @@ TEST(Linear, MatchesTheFormulaAtEverySize) {
 TEST(Linear, TakesAnyRankAndStrides) {
   const StateDict<double> weights = linear_weights<double>(5, 3);
   const Linear<double> linear({5, 3}, weights);
-  const Tensor<double> x = test::uniform_tensor<double>({5, 4, 2, 6}, 3);
+  const Tensor<double> x = random_tensor<double>({5, 4, 2, 6}, -1, 1, 3);
   const TensorView<const double> strided = x.view().transpose(0, 3).narrow(1, 1, 2);  // [6, 2, 2, 5]
   const Tensor<double> y = linear.forward(strided);
   ASSERT_EQ(y.shape(), Shape({6, 2, 2, 3}));
-  test::expect_equal_bits<double>(y, linear.forward(Tensor<double>(strided)).view());
-  test::expect_equal_bits<double>(linear.forward(strided.select(0, 1).select(0, 0).select(0, 1)),
-                                  y.view().select(0, 1).select(0, 0).select(0, 1));
+  expect_same_bits<double>(y, linear.forward(Tensor<double>(strided)).view());
+  expect_same_bits<double>(linear.forward(strided.select(0, 1).select(0, 0).select(0, 1)),
+                           y.view().select(0, 1).select(0, 0).select(0, 1));
 }
 
 TEST(Linear, AllocationFreeFormHasTheSameBits) {
   const Linear<float> linear({33, 19}, linear_weights<float>(33, 19));
-  const Tensor<float> x = test::uniform_tensor<float>({11, 33}, 5);
+  const Tensor<float> x = random_tensor<float>({11, 33}, -1, 1, 5);
   Tensor<float> y({11, 19});
   const std::size_t calls = test::heap_calls_during([&] { linear.forward(11, x.data(), y.data()); });
   EXPECT_EQ(calls, 0u);
-  test::expect_equal_bits<float>(y, linear.forward(x).view());
+  expect_same_bits<float>(y, linear.forward(x).view());
 }
 
 TEST(Linear, KeepsThePromisesOfAModule) {
   const Linear<float> linear({40, 35}, linear_weights<float>(40, 35));
-  test::expect_module_promises<float>(linear, test::uniform_tensor<float>({5, 33, 40}, 1));
+  test::expect_module_promises<float>(linear, random_tensor<float>({5, 33, 40}, -1, 1, 1));
   const Linear<double> large({96, 96}, linear_weights<double>(96, 96));
-  test::expect_threads_agree<double>(large, test::uniform_tensor<double>({31, 33, 96}, 2));
+  test::expect_threads_agree<double>(large, random_tensor<double>({31, 33, 96}, -1, 1, 2));
 }
 
 TEST(Linear, RunsOverATransposedSequence) {
   const Linear<float> linear({6, 4}, linear_weights<float>(6, 4));
-  const Tensor<float> batch_first = test::uniform_tensor<float>({3, 7, 6}, 1);
+  const Tensor<float> batch_first = random_tensor<float>({3, 7, 6}, -1, 1, 1);
   const std::vector<std::int64_t> lengths{7, 0, 3};
   const SequenceOutput<float> out = linear.run({batch_first.view().transpose(0, 1), lengths}, {});
   EXPECT_EQ(out.lengths, lengths);
-  test::expect_equal_bits<float>(out.y.view().transpose(0, 1), linear.forward(batch_first).view());
+  expect_same_bits<float>(out.y.view().transpose(0, 1), linear.forward(batch_first).view());
 }
 
 TEST(Linear, NamesItsParametersAndSizes) {

@@ -7,7 +7,9 @@
 
 #include "sluice/error.h"
 #include "sluice/layers.h"
+#include "support/expect_same_bits.h"
 #include "support/module_promises.h"
+#include "support/random.h"
 
 namespace sluice {
 namespace {
@@ -15,18 +17,18 @@ namespace {
 template <class T>
 Linear<T> linear(std::size_t in, std::size_t out, const std::string& prefix) {
   StateDict<T> weights;
-  weights.set(prefix + "weight", test::uniform_tensor<T>({out, in}, in));
-  weights.set(prefix + "bias", test::uniform_tensor<T>({out}, out));
+  weights.set(prefix + "weight", random_tensor<T>({out, in}, -1, 1, in));
+  weights.set(prefix + "bias", random_tensor<T>({out}, -1, 1, out));
   return Linear<T>({in, out}, weights, prefix);
 }
 
 template <class T>
 Conv1d<T> conv(const Conv1dOptions& options) {
   StateDict<T> weights;
-  weights.set("conv.weight",
-              test::uniform_tensor<T>(
-                  {options.out_channels, options.in_channels / options.groups, options.kernel_size}, 3));
-  weights.set("conv.bias", test::uniform_tensor<T>({options.out_channels}, 4));
+  weights.set("conv.weight", random_tensor<T>({options.out_channels, options.in_channels / options.groups,
+                                               options.kernel_size},
+                                              -1, 1, 3));
+  weights.set("conv.bias", random_tensor<T>({options.out_channels}, -1, 1, 4));
   return Conv1d<T>(options, weights, "conv.");
 }
 
@@ -52,21 +54,21 @@ TEST(Sequential, IsItsModulesOneAfterTheOther) {
   const Activation<float> second("ReLU");
   Sequential<float> both;
   both.add(linear<float>(5, 9, "")).add(Activation<float>("ReLU"));
-  const Tensor<float> x = test::uniform_tensor<float>({6, 3, 5}, 1);
-  test::expect_equal_bits<float>(both.run({x.view()}, {}).y, second.forward(first.forward(x)).view());
+  const Tensor<float> x = random_tensor<float>({6, 3, 5}, -1, 1, 1);
+  expect_same_bits<float>(both.run({x.view()}, {}).y, second.forward(first.forward(x)).view());
 }
 
 TEST(Sequential, KeepsThePromisesOfAModule) {
-  test::expect_module_promises<float>(stack<float>(false), test::uniform_tensor<float>({19, 33, 5}, 1));
-  test::expect_module_promises<float>(stack<float>(true), test::uniform_tensor<float>({19, 33, 5}, 1));
-  test::expect_module_promises<double>(stack<double>(true), test::uniform_tensor<double>({13, 2, 5}, 1));
-  test::expect_threads_agree<float>(stack<float>(true), test::uniform_tensor<float>({201, 33, 5}, 1));
+  test::expect_module_promises<float>(stack<float>(false), random_tensor<float>({19, 33, 5}, -1, 1, 1));
+  test::expect_module_promises<float>(stack<float>(true), random_tensor<float>({19, 33, 5}, -1, 1, 1));
+  test::expect_module_promises<double>(stack<double>(true), random_tensor<double>({13, 2, 5}, -1, 1, 1));
+  test::expect_threads_agree<float>(stack<float>(true), random_tensor<float>({201, 33, 5}, -1, 1, 1));
 }
 
 TEST(Sequential, ARowOfVariableLengthIsThatRowAlone) {
   for (const bool ends : {false, true}) {
     const Sequential<float> model = stack<float>(ends);
-    Tensor<float> x = test::uniform_tensor<float>({19, 4, 5}, 1);
+    Tensor<float> x = random_tensor<float>({19, 4, 5}, -1, 1, 1);
     const std::vector<std::int64_t> lengths{19, 5, 12, 18};
     for (std::size_t b = 0; b < 4; ++b) {
       for (std::size_t t = static_cast<std::size_t>(lengths[b]); t < 19; ++t) {
@@ -80,7 +82,7 @@ TEST(Sequential, ARowOfVariableLengthIsThatRowAlone) {
           model.run({x.view().narrow(1, b, 1).narrow(0, 0, static_cast<std::size_t>(lengths[b]))}, {}).y;
       const std::size_t steps = ends ? 1 : static_cast<std::size_t>(out.lengths[b]);
       ASSERT_EQ(steps, alone.dim(0));
-      test::expect_equal_bits<float>(out.y.view().narrow(1, b, 1).narrow(0, 0, steps), alone.view());
+      expect_same_bits<float>(out.y.view().narrow(1, b, 1).narrow(0, 0, steps), alone.view());
     }
   }
 }
@@ -90,13 +92,13 @@ TEST(Sequential, ARowOfVariableLengthIsThatRowAlone) {
 TEST(Sequential, ModulesBehindTheEndOfTheSequenceStartAfreshAtEveryStep) {
   Sequential<float> model;
   model.add(LastStep<float>()).add(MeanOverTime<float>());
-  test::expect_module_promises<float>(model, test::uniform_tensor<float>({7, 3, 4}, 1));
+  test::expect_module_promises<float>(model, random_tensor<float>({7, 3, 4}, -1, 1, 1));
 }
 
 TEST(Sequential, NoneGivesTheInput) {
   const Sequential<float> none;
-  const Tensor<float> x = test::uniform_tensor<float>({4, 3, 2}, 1);
-  test::expect_equal_bits<float>(none.run({x.view()}, {}).y, x.view());
+  const Tensor<float> x = random_tensor<float>({4, 3, 2}, -1, 1, 1);
+  expect_same_bits<float>(none.run({x.view()}, {}).y, x.view());
   test::expect_module_promises<float>(none, x);
   EXPECT_EQ(none.output_size(2), 2u);
 }
@@ -144,12 +146,12 @@ TEST(Sequential, ErrorsNameTheModuleAndItsPlace) {
 // Teams never nest: inside a caller's parallel region each run stays on its own thread, with the same bits.
 TEST(Sequential, RunsInsideSomebodyElsesParallelRegion) {
   const Sequential<float> model = stack<float>(false);
-  const Tensor<float> x = test::uniform_tensor<float>({201, 17, 5}, 1);
+  const Tensor<float> x = random_tensor<float>({201, 17, 5}, -1, 1, 1);
   const Tensor<float> want = model.run({x.view()}, {}).y;
   std::vector<Tensor<float>> got(4);
 #pragma omp parallel for num_threads(4)
   for (int i = 0; i < 4; ++i) got[static_cast<std::size_t>(i)] = model.run({x.view()}, {}).y;
-  for (const Tensor<float>& y : got) test::expect_equal_bits<float>(y, want.view());
+  for (const Tensor<float>& y : got) expect_same_bits<float>(y, want.view());
 }
 
 }  // namespace

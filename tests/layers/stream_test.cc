@@ -7,7 +7,9 @@
 
 #include "sluice/error.h"
 #include "sluice/layers.h"
+#include "support/expect_same_bits.h"
 #include "support/module_promises.h"
+#include "support/random.h"
 
 namespace sluice {
 namespace {
@@ -15,10 +17,10 @@ namespace {
 // A convolution that skips steps, and what stands behind it.
 Sequential<float> model() {
   StateDict<float> weights;
-  weights.set("conv.weight", test::uniform_tensor<float>({8, 4, 3}, 1));
-  weights.set("conv.bias", test::uniform_tensor<float>({8}, 2));
-  weights.set("head.weight", test::uniform_tensor<float>({5, 8}, 3));
-  weights.set("head.bias", test::uniform_tensor<float>({5}, 4));
+  weights.set("conv.weight", random_tensor<float>({8, 4, 3}, -1, 1, 1));
+  weights.set("conv.bias", random_tensor<float>({8}, -1, 1, 2));
+  weights.set("head.weight", random_tensor<float>({5, 8}, -1, 1, 3));
+  weights.set("head.bias", random_tensor<float>({5}, -1, 1, 4));
   Sequential<float> all;
   all.add(Conv1d<float>({.in_channels = 4, .out_channels = 8, .kernel_size = 3, .stride = 2}, weights,
                         "conv."))
@@ -30,13 +32,13 @@ Sequential<float> model() {
 TEST(Stream, GivesAnOutputEveryStrideOnceTheKernelIsFull) {
   const Sequential<float> network = model();
   Stream<float> stream(network, 2, 4);
-  const Tensor<float> x = test::uniform_tensor<float>({9, 2, 4}, 1);
+  const Tensor<float> x = random_tensor<float>({9, 2, 4}, -1, 1, 1);
   const Tensor<float> want = network.run({x.view()}, {}).y;
   ASSERT_EQ(want.dim(0), 4u);
   for (std::size_t t = 0; t < 9; ++t) {
     const TensorView<const float> y = stream.step(x.data() + t * 8);
     ASSERT_EQ(static_cast<bool>(y), t >= 2 && t % 2 == 0) << t;
-    if (y) test::expect_equal_bits<float>(y, want.view().select(0, t / 2 - 1));
+    if (y) expect_same_bits<float>(y, want.view().select(0, t / 2 - 1));
   }
   EXPECT_EQ(stream.output_size(), 5u);
   EXPECT_EQ(stream.batch(), 2u);
@@ -47,7 +49,7 @@ TEST(Stream, StepAndResetCallTheHeapNeitherToTakeNorToGive) {
   if (!test::can_count_allocations()) GTEST_SKIP() << "this heap is not glibc's own";
   const Sequential<float> network = model();
   Stream<float> stream(network, 3, 4);
-  const Tensor<float> x = test::uniform_tensor<float>({9, 3, 4}, 1);
+  const Tensor<float> x = random_tensor<float>({9, 3, 4}, -1, 1, 1);
   EXPECT_EQ(test::heap_calls_during([&] {
               for (std::size_t t = 0; t < 9; ++t) stream.step(x.data() + t * 12);
               stream.reset();
@@ -58,12 +60,12 @@ TEST(Stream, StepAndResetCallTheHeapNeitherToTakeNorToGive) {
 }
 
 TEST(Stream, ResetIsAFreshStream) {
-  test::expect_reset_is_fresh<float>(model(), test::uniform_tensor<float>({9, 3, 4}, 1));
+  test::expect_reset_is_fresh<float>(model(), random_tensor<float>({9, 3, 4}, -1, 1, 1));
 }
 
 TEST(Stream, ManyStreamsOnManyThreadsShareOneModel) {
   const Sequential<float> network = model();
-  const Tensor<float> x = test::uniform_tensor<float>({101, 1, 4}, 1);
+  const Tensor<float> x = random_tensor<float>({101, 1, 4}, -1, 1, 1);
   const Tensor<float> want = network.run({x.view()}, {}).y;
   std::vector<Tensor<float>> got(4, Tensor<float>(want.shape()));
   std::vector<std::thread> threads;
@@ -78,7 +80,7 @@ TEST(Stream, ManyStreamsOnManyThreadsShareOneModel) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  for (const Tensor<float>& y : got) test::expect_equal_bits<float>(y, want.view());
+  for (const Tensor<float>& y : got) expect_same_bits<float>(y, want.view());
 }
 
 TEST(Stream, RefusesWhatItCannotRun) {

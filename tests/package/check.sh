@@ -16,7 +16,7 @@ outputs=()
 
 run() { # name program
   echo "-- $1: running"
-  "$2" | tee "$work/$1.out"
+  "$2" "$work/model.safetensors" | tee "$work/$1.out"
   outputs+=("$work/$1.out")
 }
 
@@ -29,21 +29,32 @@ build_consumer() { # name flags cmake-arguments...
     cmake --build "$work/$name" >>"$work/$name.log" 2>&1 || { cat "$work/$name.log"; exit 1; }
 }
 
+compile_by_pkg_config() { # program flags source
+  # shellcheck disable=SC2046,SC2086  # lists of flags
+  "$cxx" -std=c++20 -O2 $2 "$3" $(pkg-config --cflags --libs sluice eigen3) \
+    -Wl,-rpath,"$(pkg-config --variable=libdir sluice)" -o "$1"
+}
+
 check_installed() { # prefix
-  local prefix=$1 flags library_folder
+  local prefix=$1 flags
+  PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name sluice.pc)")
+  export PKG_CONFIG_PATH
   for flags in "" "-march=native"; do
     build_consumer "find_package$flags" "$flags" -DCMAKE_PREFIX_PATH="$prefix"
     run "find_package$flags" "$work/find_package$flags/consumer"
 
-    echo "-- pkg-config$flags: building"
-    PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name sluice.pc)")
-    export PKG_CONFIG_PATH
-    library_folder=$(pkg-config --variable=libdir sluice)
-    # shellcheck disable=SC2046,SC2086  # lists of flags
-    "$cxx" -std=c++20 -O2 $flags "$consumer/consumer.cc" $(pkg-config --cflags --libs sluice eigen3) \
-      -Wl,-rpath,"$library_folder" -o "$work/pkg_config$flags"
-    run "pkg_config$flags.run" "$work/pkg_config$flags"
+    echo "-- pkg_config$flags: building"
+    compile_by_pkg_config "$work/pkg_config$flags" "$flags" "$consumer/consumer.cc"
+    run "pkg_config$flags" "$work/pkg_config$flags"
   done
+
+  echo "-- the installed program: running"
+  "$prefix/bin/sluice" inspect "$work/model.safetensors"
+
+  echo "-- the README's program: building and running"
+  sed -n '/^```cpp$/,/^```$/{/^```/!p;/^```$/q}' "$source/README.md" >"$work/readme.cc"
+  compile_by_pkg_config "$work/readme" "" "$work/readme.cc"
+  (cd "$work" && "$work/readme")
 }
 
 case $mode in
@@ -52,8 +63,9 @@ case $mode in
     check_installed "$work/prefix"
     ;;
   subdirectory)
-    build_consumer subdirectory "" -DSLUICE_SUBDIRECTORY="$source" -DBUILD_SHARED_LIBS=ON -DSLUICE_INSTALL=ON
-    run subdirectory.run "$work/subdirectory/consumer"
+    build_consumer subdirectory "" -DSLUICE_SUBDIRECTORY="$source" -DBUILD_SHARED_LIBS=ON \
+      -DSLUICE_INSTALL=ON -DSLUICE_BUILD_CLI=ON
+    run subdirectory "$work/subdirectory/consumer"
     cmake --install "$work/subdirectory" --prefix "$work/prefix" >"$work/install.log"
     check_installed "$work/prefix"
     ;;

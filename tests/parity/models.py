@@ -20,11 +20,20 @@ def random_size(choose, largest):
     return int(round(largest ** choose.random()))
 
 
-def scaled(module, scale):
-    """A module in float64 with PyTorch's own initial weights, times `scale`."""
+def in_double(module, scale=1.0):
+    """The module in float64, with PyTorch's initial weights times `scale` and all bits of a double in use.
+
+    Input weights of a recurrent layer with more inputs than units are drawn smaller, so that the sums are of
+    the order of 1, as in a trained network. With PyTorch's own weights the terms of a sum over 256 inputs for 1
+    unit add up to 10 and more before they cancel, and float32 is not within 3e-6 where tanh is steep: PyTorch's
+    float32 is off by up to 7.5e-6 then.
+    """
     module = module.double()
-    for parameter in module.parameters():
-        parameter.mul_(scale)
+    for name, parameter in module.named_parameters():
+        parameter.mul_(scale * (1 + 1e-7 * torch.rand_like(parameter)))
+        if name.startswith("weight_ih"):
+            inputs = parameter.shape[1]
+            parameter.mul_((module.hidden_size / max(module.hidden_size, inputs)) ** 0.5)
     return module
 
 
@@ -93,7 +102,7 @@ class BareModel:
         self.rows = 1 if self.layout == "unbatched" else choose.choice((1, 2, 3, 6, 7, 16, 33, 33))
         self.prefix = choose.choice(("", "", "rnn.", "net.0."))
         self.storage = choose.choice(("F32", "F32", "F64", "F16", "BF16"))
-        self.module = round_to_storage(scaled(self._make(), choose.choice((1.0, 1.0, 1.5))), self.storage)
+        self.module = round_to_storage(in_double(self._make(), choose.choice((1.0, 1.0, 1.5))), self.storage)
         directions = 2 if self.bidirectional else 1
         size = self.proj or self.hidden_size
         # Inputs are float32 numbers: then both element types are given the same ones.
@@ -113,12 +122,13 @@ class BareModel:
         more = {"nonlinearity": self.nonlinearity} if self.nonlinearity else {}
         if self.proj:
             more["proj_size"] = self.proj
-        return getattr(nn, self.kind)(self.input_size, self.hidden_size, num_layers=self.layers, bias=self.bias,
-                                      bidirectional=self.bidirectional, **more)
+        return getattr(nn, self.kind)(self.input_size, self.hidden_size, num_layers=self.layers,
+                                      bias=self.bias, bidirectional=self.bidirectional, **more)
 
     def describe(self):
+        nonlinearity = self.nonlinearity or ""
         return (f"{self.kind} I={self.input_size} H={self.hidden_size} P={self.proj} L={self.layers} "
-                f"bidirectional={self.bidirectional} bias={self.bias} {self.nonlinearity or ''} {self.layout} "
+                f"bidirectional={self.bidirectional} bias={self.bias} {nonlinearity} {self.layout} "
                 f"T={self.steps} B={self.rows} state={self.h0 is not None} "
                 f"lengths={self.lengths is not None} {self.storage}")
 
@@ -182,7 +192,7 @@ class BareModel:
         return torch.stack(outputs), h[None], c[None]
 
     def can_step(self):
-        return not self.bidirectional and self.h0 is None and self.lengths is None
+        return not self.bidirectional
 
     def is_batched(self):
         return self.layout != "unbatched"
@@ -238,7 +248,7 @@ class Architecture:
         entry = {"type": type_name, **options}
         if module is not None and list(module.parameters()):
             name = f"m{len(self.entries)}"
-            self.modules[name] = module.double()
+            self.modules[name] = in_double(module)
             entry["prefix"] = name
         self.entries.append(entry)
         self.chain.append(apply)
@@ -292,7 +302,7 @@ class Architecture:
 
     def _layer_norm(self):
         affine, eps = self.choose.random() < 0.7, self.choose.choice((1e-5, 1e-3))
-        if self.size > 1:  # of one feature it would only show rounding errors
+        if self.size >= 8:  # of few features that are nearly equal it would only show their rounding errors
             norm = nn.LayerNorm(self.size, eps=eps, elementwise_affine=affine)
             self._add("LayerNorm", norm,
                       (lambda m, x: m(x)) if affine
@@ -341,8 +351,8 @@ class Architecture:
                 f"unbatched={self.unbatched} lengths={self.lengths is not None} {self.storage}")
 
     def save(self, path):
-        entries = [dict(e) for e in self.entries]
-        save_weights(path, self.module.state_dict(), self.storage, {"sluice.architecture": json.dumps(entries)})
+        metadata = {"sluice.architecture": json.dumps(self.entries)}
+        save_weights(path, self.module.state_dict(), self.storage, metadata)
 
     def flags(self):
         return []
@@ -369,7 +379,7 @@ class Architecture:
         return {"output": x[:, 0] if self.unbatched else x.transpose(0, 1) if self.batch_first else x}
 
     def can_step(self):
-        return not self.is_bidirectional and not self.has_padding and self.lengths is None
+        return not self.is_bidirectional and not self.has_padding
 
     def is_batched(self):
         return not self.unbatched
@@ -388,6 +398,7 @@ class Architecture:
 
 
 def random_model(choose, number):
-    kinds = ("LSTM", "GRU", "RNN", "architecture", "LSTM", "GRU", "LSTMCell", "architecture", "GRUCell", "RNNCell")
+    kinds = ("LSTM", "GRU", "RNN", "architecture", "LSTM", "GRU", "LSTMCell", "architecture", "GRUCell",
+             "RNNCell")
     kind = kinds[number % len(kinds)]
     return Architecture(choose) if kind == "architecture" else BareModel(choose, kind)

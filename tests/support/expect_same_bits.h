@@ -50,6 +50,12 @@ void expect_same_bits(const Tensor<T>& got, const Tensor<T>& want) {
   expect_same_bits(got.span(), want.span());
 }
 
+/// The same of views with any strides.
+template <class T>
+void expect_same_bits(TensorView<const T> got, TensorView<const T> want) {
+  expect_same_bits(Tensor<T>(got), Tensor<T>(want));
+}
+
 inline void expect_same_bits(float got, float want) {
   EXPECT_TRUE(same_bits(got, want)) << "got " << got << ", expected " << want;
 }

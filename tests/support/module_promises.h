@@ -7,36 +7,28 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstring>
 #include <limits>
-#include <random>
+#include <string>
 #include <vector>
 
 #include "sluice/module.h"
 #include "sluice/tensor.h"
 #include "support/count_allocations.h"
+#include "support/expect_same_bits.h"
+#include "support/random.h"
 
 namespace sluice::test {
 
-/// Uniform in [-1, 1), the same on every platform.
+/// Uniform in [-1, 1).
 template <class T>
 Tensor<T> uniform_tensor(const Shape& shape, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  Tensor<T> values(shape);
-  for (T& v : values.span()) v = static_cast<T>(static_cast<double>(random() >> 11) * 0x1p-52 - 1.0);
-  return values;
+  return random_tensor<T>(shape, -1, 1, seed);
 }
 
-/// Equal shapes and equal bits, of views with any strides.
+/// Equal shapes and bits, of views with any strides.
 template <class T>
 void expect_equal_bits(TensorView<const T> got, TensorView<const T> want) {
-  ASSERT_EQ(got.shape().to_string(), want.shape().to_string());
-  const Tensor<T> a(got);
-  const Tensor<T> b(want);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ASSERT_EQ(std::memcmp(a.data() + i, b.data() + i, sizeof(T)), 0)
-        << "element " << i << " is " << a.data()[i] << ", expected " << b.data()[i];
-  }
+  expect_same_bits<T>(got, want);
 }
 
 /// The outputs of a stepper over x [T, B, F]: one a step that has one.
@@ -58,13 +50,13 @@ void expect_step_equals_run(const Module<T>& module, const Tensor<T>& x) {
   const std::vector<Tensor<T>> got = step_through(*stepper, x, module.output_size(x.dim(2)));
   if (module.ends_sequence()) {
     ASSERT_FALSE(got.empty());
-    expect_equal_bits<T>(got.back(), want.view().select(0, 0));
+    expect_same_bits<T>(got.back(), want.view().select(0, 0));
     return;
   }
   ASSERT_EQ(got.size(), want.dim(0));
   for (std::size_t t = 0; t < got.size(); ++t) {
     SCOPED_TRACE("step " + std::to_string(t));
-    expect_equal_bits<T>(got[t], want.view().select(0, t));
+    expect_same_bits<T>(got[t], want.view().select(0, t));
   }
 }
 
@@ -74,7 +66,7 @@ void expect_rows_independent(const Module<T>& module, const Tensor<T>& x) {
   for (std::size_t b = 0; b < x.dim(1); ++b) {
     SCOPED_TRACE("row " + std::to_string(b));
     const Tensor<T> alone = module.run({x.view().narrow(1, b, 1)}, {}).y;
-    expect_equal_bits<T>(alone.view(), all.view().narrow(1, b, 1));
+    expect_same_bits<T>(alone.view(), all.view().narrow(1, b, 1));
   }
 }
 
@@ -83,7 +75,7 @@ void expect_threads_agree(const Module<T>& module, const Tensor<T>& x) {
   const Tensor<T> one = module.run({x.view()}, {.threads = 1}).y;
   for (const int threads : {2, 3, 7}) {
     SCOPED_TRACE(std::to_string(threads) + " threads");
-    expect_equal_bits<T>(module.run({x.view()}, {.threads = threads}).y, one.view());
+    expect_same_bits<T>(module.run({x.view()}, {.threads = threads}).y, one.view());
   }
 }
 
@@ -101,7 +93,7 @@ void expect_reset_is_fresh(const Module<T>& module, const Tensor<T>& x) {
     used->reset();
     const std::vector<Tensor<T>> got = step_through(*used, x, features_out);
     ASSERT_EQ(got.size(), want.size());
-    for (std::size_t t = 0; t < got.size(); ++t) expect_equal_bits<T>(got[t], want[t].view());
+    for (std::size_t t = 0; t < got.size(); ++t) expect_same_bits<T>(got[t], want[t].view());
     used->reset();
   }
 }

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of the `sluice` program. docs/command_line.md says what each option means.
+#pragma once
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "sluice/model.h"
+
+namespace sluice::cli {
+
+/// Options that do not go together: exit status 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct RunArguments {
+  std::string model;
+  std::string input;
+  std::string output;  ///< this and all paths below: empty if not given
+  std::string dtype = "float32";
+  int threads = 0;
+  std::optional<std::string> prefix;
+  bool batch_first = false;
+  std::string lengths, h0, c0, hn, cn;
+  std::optional<std::string> nonlinearity;
+  bool step = false;
+  std::optional<bool> progress;  ///< not given: where stderr is a terminal and the work is long
+};
+
+struct InspectArguments {
+  std::string model;
+  std::optional<std::string> prefix;
+  bool json = false;
+};
+
+struct SigmoidArguments {
+  std::string input;
+  std::string output;
+};
+
+/// Each throws UsageError for options that do not go together, sluice::Error for bad data or files.
+void run(const RunArguments& arguments);
+void inspect(const InspectArguments& arguments);
+void sigmoid(const SigmoidArguments& arguments);
+
+}  // namespace sluice::cli

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The `sluice` program: what stands on its command line, and how errors end it.
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+
+#include "cli/commands.h"
+#include "sluice/error.h"
+#include "sluice/target.h"
+
+namespace sluice::cli {
+namespace {
+
+constexpr int kBadData = 1;
+constexpr int kWrongUsage = 2;
+
+// One line on stderr, whatever a file's names have in them.
+int fail(int status, std::string message) {
+  for (char& c : message) {
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
+  }
+  std::cerr << "sluice: error: " << message << '\n';
+  return status;
+}
+
+void add_run(CLI::App& app, RunArguments& a) {
+  CLI::App* run = app.add_subcommand("run", "Run a model over a sequence");
+  run->add_option("MODEL", a.model, "Model file (safetensors)")->required();
+  run->add_option("--input", a.input, "x.npy: [T, B, I], [B, T, I] if batch first, or [T, I]")->required();
+  run->add_option("--output", a.output, "y.npy; without it a summary is printed");
+  run->add_option("--threads", a.threads, "At most this many (default: OMP_NUM_THREADS)")
+      ->check(CLI::Range(1, 1 << 20));
+  run->add_option("--dtype", a.dtype, "What to compute in (default: float32)")
+      ->check(CLI::IsMember({"float32", "float64"}));
+  run->add_option("--lengths", a.lengths, "lengths.npy: int64 [B], valid steps of each row");
+  run->add_flag("--step", a.step, "One time step at a time, with the same bits");
+  run->add_flag("--progress,!--no-progress", a.progress,
+                "Say how far the work is (default: where stderr is a terminal and the work is long)");
+  const char* bare = "A bare recurrent layer also takes";
+  run->add_option("--prefix", a.prefix, "In front of the tensors' names: rnn.")->group(bare);
+  run->add_flag("--batch-first", a.batch_first, "x is [B, T, I]")->group(bare);
+  run->add_option("--h0", a.h0, "Initial state h.npy: [L*D, B, H]")->group(bare);
+  run->add_option("--c0", a.c0, "Initial cell state c.npy (LSTM)")->group(bare);
+  run->add_option("--hn", a.hn, "Where to write the last state")->group(bare);
+  run->add_option("--cn", a.cn, "Where to write the last cell state (LSTM)")->group(bare);
+  run->add_option("--nonlinearity", a.nonlinearity, "Of an RNN (default: tanh)")
+      ->check(CLI::IsMember({"tanh", "relu"}))
+      ->group(bare);
+  run->callback([&a] { cli::run(a); });
+}
+
+void add_inspect(CLI::App& app, InspectArguments& a) {
+  CLI::App* inspect =
+      app.add_subcommand("inspect", "Show modules, shapes, parameters, bytes and operations a step");
+  inspect->add_option("MODEL", a.model, "Model file (safetensors)")->required();
+  inspect->add_option("--prefix", a.prefix, "In front of a bare layer's tensors' names: rnn.");
+  inspect->add_flag("--json", a.json, "As one JSON object");
+  inspect->callback([&a] { cli::inspect(a); });
+}
+
+void add_sigmoid(CLI::App& app, SigmoidArguments& a) {
+  CLI::App* sigmoid = app.add_subcommand("sigmoid", "1 / (1 + exp(-x)) of every element of an array");
+  sigmoid->add_option("--input", a.input, "x.npy: float32 or float64, any shape")->required();
+  sigmoid->add_option("--output", a.output, "y.npy; without it a summary is printed");
+  sigmoid->callback([&a] { cli::sigmoid(a); });
+}
+
+int main_of(int argc, char** argv) {
+  CLI::App app("Run recurrent networks (LSTM, GRU) and their gates");
+  app.require_subcommand(1);
+  // Asked for only where it is needed, since naming the instruction set may fail.
+  app.add_flag_callback(
+      "--version",
+      [] {
+        throw CLI::CallForVersion(std::string("sluice ") + SLUICE_VERSION + " (" + active_target() + ")", 0);
+      },
+      "The version and the instruction set in use");
+  RunArguments run;
+  InspectArguments inspect;
+  SigmoidArguments sigmoid;
+  add_run(app, run);
+  add_inspect(app, inspect);
+  add_sigmoid(app, sigmoid);
+  try {
+    app.parse(argc, argv);
+    if (!std::cout.flush()) return fail(kBadData, "standard output cannot be written");
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return fail(kWrongUsage, std::string(error.what()) + " (see sluice --help)");
+  } catch (const UsageError& error) {
+    return fail(kWrongUsage, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(kBadData, "not enough memory");
+  } catch (const std::exception& error) {
+    return fail(kBadData, error.what());
+  }
+}
+
+}  // namespace
+}  // namespace sluice::cli
+
+int main(int argc, char** argv) { return sluice::cli::main_of(argc, argv); }

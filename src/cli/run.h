@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running a model on loaded arrays: the whole sequence at once, or step by step.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cli/progress.h"
+#include "sluice/model.h"
+#include "sluice/tensor.h"
+
+namespace sluice::cli {
+
+template <class T>
+struct Inputs {
+  Tensor<T> x;       ///< as the model takes it; indices [..., 1] where it begins with an Embedding
+  Tensor<T> h0, c0;  ///< null: zeros
+  std::vector<std::int64_t> lengths;  ///< empty: all steps
+  bool wants_state = false;           ///< h_n or c_n are asked for
+};
+
+template <class T>
+struct Results {
+  Tensor<T> y;
+  Tensor<T> h_n, c_n;  ///< of a bare layer
+};
+
+/// The Embedding that the model begins with, if it does.
+template <class T>
+const Embedding<T>* first_embedding(const Model<T>& model);
+
+/// Throws Error for inputs that do not fit the model.
+template <class T>
+Results<T> run_whole(const Model<T>& model, const Inputs<T>& inputs, int threads);
+
+/// The same bits, one time step at a time. Throws UsageError where the model cannot run so.
+template <class T>
+Results<T> run_steps(const Model<T>& model, const Inputs<T>& inputs, int threads, Progress& progress);
+
+}  // namespace sluice::cli

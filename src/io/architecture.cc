@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/architecture.h"
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/option_reader.h"
+#include "sluice/error.h"
+
+namespace sluice {
+namespace {
+
+constexpr const char* kTypes =
+    "Embedding, LSTM, GRU, RNN, LSTMCell, GRUCell, RNNCell, Linear, Conv1d, LayerNorm, LastStep, "
+    "MeanOverTime, "
+    "Sigmoid, Tanh, ReLU, SiLU, LogSigmoid, Hardsigmoid, HardSigmoidONNX, Softmax, Dropout, Sequential";
+
+// The prefix of a module's parameters: joined with that of the module it stands in by a dot, as in PyTorch.
+std::string join_prefix(const std::string& outer, const std::string& inner) {
+  if (inner.empty()) return outer;
+  return outer + inner + (inner.back() == '.' ? "" : ".");
+}
+
+template <class T>
+class Builder {
+ public:
+  explicit Builder(const StateDict<T>& weights) : weights_(weights) {}
+
+  BuiltModel<T> build(const Json& list) {
+    BuiltModel<T> model;
+    add_modules(list, "architecture", "", /*is_nested=*/false, model.modules);
+    if (model.modules.size() == 0) throw Error("architecture: there is no module");
+    if (!features_) throw Error("architecture: no module says how many features come in");
+    check_all_used();
+    model.batch_first = batch_first_.value_or(false);
+    model.takes_indices = takes_indices_;
+    model.input_size = input_size_;
+    model.output_size = *features_;
+    return model;
+  }
+
+ private:
+  // Appends the modules of `list` to `sequence`.
+  void add_modules(const Json& list, const std::string& place, const std::string& prefix, bool is_nested,
+                   Sequential<T>& sequence) {
+    if (!list.is_array()) throw Error(place + " is " + json_excerpt(list) + ", expected a list of modules");
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      OptionReader options(list[i], place + "[" + std::to_string(i) + "]");
+      const std::string type = options.text("type");
+      options.name_type(type);
+      // A module in a Sequential is named by its index, unless it says otherwise.
+      const std::string own = options.text("prefix", is_nested ? std::to_string(i) : "");
+      add_module(type, options, join_prefix(prefix, own), sequence);
+    }
+  }
+
+  void add_module(const std::string& type, OptionReader& options, const std::string& prefix,
+                  Sequential<T>& sequence) {
+    try {
+      if (type == "Dropout") {  // changes nothing when a model is run
+        options.number("p", 0.5);
+        options.ignore("inplace");
+        options.finish();
+        return;
+      }
+      std::unique_ptr<Module<T>> module = make_module(type, options, prefix);
+      options.finish();
+      if (type != "Sequential") features_ = output_features(*module, options);
+      sequence.add(std::move(module));
+    } catch (const Error& error) {
+      const std::string what = error.what();
+      if (what.starts_with("architecture")) throw;
+      throw Error(options.place() + ": " + what);
+    }
+  }
+
+  std::unique_ptr<Module<T>> make_module(const std::string& type, OptionReader& options,
+                                         const std::string& prefix) {
+    if (type == "LSTM") return make_lstm(options, prefix, weights_, false);
+    if (type == "GRU") return make_gru(options, prefix, weights_, false);
+    if (type == "RNN") return make_rnn(options, prefix, weights_, false);
+    if (type == "LSTMCell") return make_lstm(options, prefix, cell_weights(prefix), true);
+    if (type == "GRUCell") return make_gru(options, prefix, cell_weights(prefix), true);
+    if (type == "RNNCell") return make_rnn(options, prefix, cell_weights(prefix), true);
+    if (type == "Embedding") return make_embedding(options, prefix);
+    if (type == "Linear") return make_linear(options, prefix);
+    if (type == "Conv1d") return make_conv1d(options, prefix);
+    if (type == "LayerNorm") return make_layer_norm(options, prefix);
+    if (type == "LastStep") return std::make_unique<LastStep<T>>();
+    if (type == "MeanOverTime") return std::make_unique<MeanOverTime<T>>();
+    if (type == "Sequential") {
+      auto inner = std::make_unique<Sequential<T>>();
+      add_modules(options.list("modules"), options.place() + ".modules", prefix, /*is_nested=*/true, *inner);
+      return inner;
+    }
+    return make_activation(type, options);
+  }
+
+  // --- recurrent layers: `is_cell` for a cell that is run over time as a layer ---
+
+  template <class Options>
+  Options read_recurrent(OptionReader& options, const std::string& prefix, const StateDict<T>& weights,
+                         bool is_cell) {
+    Options read;
+    read.input_size = options.size("input_size", 1);
+    read.hidden_size = options.size("hidden_size", 1);
+    read.bias = options.boolean("bias", true);
+    read.batch_first = options.boolean("batch_first", false);
+    if (!is_cell) {
+      read.num_layers = options.size("num_layers", 1, 1);
+      read.bidirectional = options.boolean("bidirectional", false);
+      options.number("dropout", 0);  // between layers, in training only
+      // Before anything is made for so many layers.
+      const std::string last = prefix + "weight_ih_l" + std::to_string(read.num_layers - 1);
+      if (!weights.contains(last)) {
+        throw Error("num_layers is " + std::to_string(read.num_layers) + ", but there is no tensor '" + last +
+                    "'");
+      }
+    }
+    if (batch_first_ && *batch_first_ != read.batch_first) {
+      options.fail("batch_first", "the value of the recurrent modules before it: all must agree");
+    }
+    batch_first_ = read.batch_first;
+    return read;
+  }
+
+  std::unique_ptr<Module<T>> make_lstm(OptionReader& options, const std::string& prefix,
+                                       const StateDict<T>& weights, bool is_cell) {
+    LSTMOptions read = read_recurrent<LSTMOptions>(options, prefix, weights, is_cell);
+    if (!is_cell) read.proj_size = options.size("proj_size", 0, 0);
+    return used(std::make_unique<LSTM<T>>(read, weights, prefix), is_cell);
+  }
+
+  std::unique_ptr<Module<T>> make_gru(OptionReader& options, const std::string& prefix,
+                                      const StateDict<T>& weights, bool is_cell) {
+    GRUOptions read = read_recurrent<GRUOptions>(options, prefix, weights, is_cell);
+    if (options.choice("reset", {"after", "before"}) == "before") read.reset = GRUReset::kBefore;
+    return used(std::make_unique<GRU<T>>(read, weights, prefix), is_cell);
+  }
+
+  std::unique_ptr<Module<T>> make_rnn(OptionReader& options, const std::string& prefix,
+                                      const StateDict<T>& weights, bool is_cell) {
+    RNNOptions read = read_recurrent<RNNOptions>(options, prefix, weights, is_cell);
+    if (options.choice("nonlinearity", {"tanh", "relu"}) == "relu") read.nonlinearity = Nonlinearity::kRelu;
+    return used(std::make_unique<RNN<T>>(read, weights, prefix), is_cell);
+  }
+
+  // A cell's parameters under the names that they have in a layer.
+  StateDict<T> cell_weights(const std::string& prefix) const {
+    StateDict<T> renamed;
+    for (const char* name : {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}) {
+      const std::string full = prefix + name;
+      if (weights_.contains(full)) renamed.borrow(full + "_l0", weights_.at(full), nullptr);
+    }
+    return renamed;
+  }
+
+  // --- the rest ---
+
+  std::unique_ptr<Module<T>> make_embedding(OptionReader& options, const std::string& prefix) {
+    if (features_) throw Error("an Embedding takes indices, so it can only be the first module");
+    EmbeddingOptions read;
+    read.num_embeddings = options.size("num_embeddings", 1);
+    read.embedding_dim = options.size("embedding_dim", 1);
+    for (const char* name : {"padding_idx", "norm_type", "scale_grad_by_freq", "sparse"})
+      options.ignore(name);
+    refuse_unless_null(options, "max_norm");
+    takes_indices_ = true;
+    return used(std::make_unique<Embedding<T>>(read, weights_, prefix));
+  }
+
+  static void refuse_unless_null(OptionReader& options, const char* name) {
+    if (!options.is_null(name)) options.fail(name, "null: it changes the table when a model is run");
+  }
+
+  std::unique_ptr<Module<T>> make_linear(OptionReader& options, const std::string& prefix) {
+    LinearOptions read;
+    read.in_features = options.size("in_features", 1);
+    read.out_features = options.size("out_features", 1);
+    read.bias = options.boolean("bias", true);
+    return used(std::make_unique<Linear<T>>(read, weights_, prefix));
+  }
+
+  std::unique_ptr<Module<T>> make_conv1d(OptionReader& options, const std::string& prefix) {
+    Conv1dOptions read;
+    read.in_channels = options.size("in_channels", 1);
+    read.out_channels = options.size("out_channels", 1);
+    read.kernel_size = options.size("kernel_size", 1);
+    read.stride = options.size("stride", 1, 1);
+    read.padding = options.size("padding", 0, 0);
+    read.dilation = options.size("dilation", 1, 1);
+    read.groups = options.size("groups", 1, 1);
+    read.bias = options.boolean("bias", true);
+    options.choice("padding_mode", {"zeros"});
+    return used(std::make_unique<Conv1d<T>>(read, weights_, prefix));
+  }
+
+  std::unique_ptr<Module<T>> make_layer_norm(OptionReader& options, const std::string& prefix) {
+    LayerNormOptions read;
+    read.normalized_shape = options.size("normalized_shape", 1);
+    read.eps = options.number("eps", read.eps);
+    read.elementwise_affine = options.boolean("elementwise_affine", true);
+    read.bias = options.boolean("bias", true);
+    return used(std::make_unique<LayerNorm<T>>(read, weights_, prefix));
+  }
+
+  std::unique_ptr<Module<T>> make_activation(const std::string& type, OptionReader& options) {
+    std::unique_ptr<Activation<T>> module;
+    try {
+      module = std::make_unique<Activation<T>>(type);
+    } catch (const Error&) {
+      throw Error(std::string("unknown type, expected one of ") + kTypes);
+    }
+    options.ignore("inplace");
+    if (type == "Softmax" && options.has("dim") && options.integer("dim") != -1) {
+      options.fail("dim", "-1: over the features");
+    }
+    return module;
+  }
+
+  // --- accounts ---
+
+  std::unique_ptr<Module<T>> used(std::unique_ptr<Module<T>> module, bool is_cell = false) {
+    for (const ParameterInfo& parameter : module->parameters()) {
+      used_.insert(is_cell ? cell_parameter_name(parameter.name) : parameter.name);
+    }
+    return module;
+  }
+
+  std::size_t output_features(const Module<T>& module, OptionReader& options) {
+    if (features_) return module.output_size(*features_);
+    for (const char* name : {"input_size", "in_features", "in_channels", "normalized_shape"}) {
+      if (options.has(name)) {
+        input_size_ = options.size(name, 1);
+        return module.output_size(input_size_);
+      }
+    }
+    if (!takes_indices_) {
+      throw Error("the first module must be one that says how many features come in (LSTM, Linear, ...)");
+    }
+    input_size_ = 1;
+    return module.output_size(input_size_);
+  }
+
+  void check_all_used() const {
+    for (const std::string& name : weights_.names()) {
+      if (!used_.contains(name))
+        throw Error("tensor '" + name + "' belongs to no module of the architecture");
+    }
+  }
+
+  const StateDict<T>& weights_;
+  std::set<std::string> used_;
+  std::optional<std::size_t> features_;  // that come out of the modules so far
+  std::optional<bool> batch_first_;
+  std::size_t input_size_ = 0;
+  bool takes_indices_ = false;
+};
+
+}  // namespace
+
+std::string cell_parameter_name(const std::string& name) {
+  return name.ends_with("_l0") ? name.substr(0, name.size() - 3) : name;
+}
+
+template <class T>
+BuiltModel<T> build_architecture(const Json& list, const StateDict<T>& weights) {
+  return Builder<T>(weights).build(list);
+}
+
+template BuiltModel<float> build_architecture(const Json&, const StateDict<float>&);
+template BuiltModel<double> build_architecture(const Json&, const StateDict<double>&);
+
+}  // namespace sluice

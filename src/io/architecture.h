@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model from its description: the JSON list of modules that docs/formats.md tells of.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "io/json.h"
+#include "sluice/layers.h"
+#include "sluice/recurrent.h"
+#include "sluice/state_dict.h"
+
+namespace sluice {
+
+template <class T>
+struct BuiltModel {
+  Sequential<T> modules;
+  bool batch_first = false;
+  bool takes_indices = false;  // begins with an Embedding
+  std::size_t input_size = 0;  // 1 for an Embedding
+  std::size_t output_size = 0;
+};
+
+/// Builds the modules in order. Every option is checked, sizes fit from module to module, and every tensor of
+/// `weights` is used. Throws Error (ShapeError too) that names the module and the option or tensor.
+template <class T>
+BuiltModel<T> build_architecture(const Json& list, const StateDict<T>& weights);
+
+/// The name under which a cell's parameter stands in a file: "weight_ih_l0" is "weight_ih".
+std::string cell_parameter_name(const std::string& name);
+
+}  // namespace sluice

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// The public cells: a recurrent net of one layer and one direction, run for one step.
+#include "sluice/cells.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "core/check.h"
+#include "layers/recurrent_net.h"
+
+namespace sluice {
+namespace {
+
+RecurrentOptions net_options(std::string_view type, CellKind kind, const CellOptions& options) {
+  return {.type = type,
+          .kind = kind,
+          .names = ParameterNames::kCell,
+          .input_size = options.input_size,
+          .hidden_size = options.hidden_size,
+          .has_bias = options.bias};
+}
+
+Shape state_shape(std::size_t rank, std::size_t batch, std::size_t hidden_size) {
+  return rank == 1 ? Shape({hidden_size}) : Shape({batch, hidden_size});
+}
+
+// A view [B, F] or [F] as [1, B, F].
+template <class T>
+TensorView<const T> as_sequence(TensorView<const T> view) {
+  if (!view) return view;
+  const bool has_batch = view.rank() == 2;
+  const std::array<std::ptrdiff_t, 3> strides{0, has_batch ? view.stride(0) : 0,
+                                              view.stride(view.rank() - 1)};
+  return {view.data(), Shape({1, has_batch ? view.dim(0) : 1, view.dim(view.rank() - 1)}), strides};
+}
+
+// One step of `net`; h_n and c_n come back as [B, H] or [H].
+template <class T>
+LSTMState<T> run_cell(const RecurrentNet<T>& net, TensorView<const T> x, TensorView<const T> h,
+                      TensorView<const T> c) {
+  const std::string call = std::string(net.options().type) + "::forward";
+  const std::size_t input_size = net.options().input_size;
+  const std::size_t hidden_size = net.options().hidden_size;
+  if ((x.rank() != 1 && x.rank() != 2) || x.dim(x.rank() - 1) != input_size) {
+    const std::string features = std::to_string(input_size) + "]";
+    throw_shape_error(call, "x", x.shape(), "[B, " + features + " or [" + features);
+  }
+  const Shape state = state_shape(x.rank(), x.dim(0), hidden_size);
+  if (h) check_shape(call, "h", h.shape(), state);
+  if (c) check_shape(call, "c", c.shape(), state);
+  const RecurrentInput<T> in{.h0 = as_sequence(h), .c0 = as_sequence(c)};
+  RecurrentOutput<T> out = net.forward(as_sequence(x), in, SequenceLayout::kTimeFirst);
+  LSTMState<T> result{.h = std::move(out.h_n).reshaped(state), .c = {}};
+  if (!out.c_n.is_null()) result.c = std::move(out.c_n).reshaped(state);
+  return result;
+}
+
+template <class T>
+std::unique_ptr<const RecurrentNet<T>> make_net(std::string_view type, CellKind kind,
+                                                const CellOptions& options, const StateDict<T>& weights,
+                                                const std::string& prefix) {
+  return std::make_unique<const RecurrentNet<T>>(net_options(type, kind, options), weights, prefix);
+}
+
+}  // namespace
+
+template <class T>
+LSTMCell<T>::LSTMCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix)
+    : options_(options), net_(make_net("LSTMCell", CellKind::kLstm, options, weights, prefix)) {}
+template <class T>
+LSTMCell<T>::~LSTMCell() = default;
+template <class T>
+LSTMCell<T>::LSTMCell(LSTMCell&&) noexcept = default;
+template <class T>
+LSTMCell<T>& LSTMCell<T>::operator=(LSTMCell&&) noexcept = default;
+
+template <class T>
+LSTMState<T> LSTMCell<T>::forward(TensorView<const T> x, TensorView<const T> h, TensorView<const T> c) const {
+  return run_cell(*net_, x, h, c);
+}
+
+template <class T>
+void LSTMCell<T>::step(std::size_t batch, const T* x, const T* h, const T* c, T* h_out,
+                       T* c_out) const noexcept {
+  const std::size_t hidden_size = options_.hidden_size;
+  // Rows on the stack, a chunk at a time; a multiple of every tile, large enough to share the weights.
+  std::array<kernels::Row<T>, 48> rows;
+  for (std::size_t first = 0; first < batch; first += rows.size()) {
+    const std::size_t count = std::min(rows.size(), batch - first);
+    for (std::size_t r = 0; r < count; ++r) {
+      const std::size_t state = (first + r) * hidden_size;
+      rows[r] = {.x = x + (first + r) * options_.input_size,
+                 .h = h + state,
+                 .c = c + state,
+                 .h_out = h_out + state,
+                 .c_out = c_out + state};
+    }
+    net_->cell(0).step(rows.data(), count);
+  }
+}
+
+template <class T>
+std::vector<ParameterInfo> LSTMCell<T>::parameters() const {
+  return net_->parameters();
+}
+template <class T>
+double LSTMCell<T>::flops_per_step() const noexcept {
+  return net_->flops_per_step();
+}
+
+template <class T>
+GRUCell<T>::GRUCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix,
+                    GRUReset reset)
+    : options_(options),
+      net_(make_net("GRUCell", reset == GRUReset::kAfter ? CellKind::kGru : CellKind::kGruBefore, options,
+                    weights, prefix)) {}
+template <class T>
+GRUCell<T>::~GRUCell() = default;
+template <class T>
+GRUCell<T>::GRUCell(GRUCell&&) noexcept = default;
+template <class T>
+GRUCell<T>& GRUCell<T>::operator=(GRUCell&&) noexcept = default;
+
+template <class T>
+Tensor<T> GRUCell<T>::forward(TensorView<const T> x, TensorView<const T> h) const {
+  return run_cell(*net_, x, h, {}).h;
+}
+template <class T>
+std::vector<ParameterInfo> GRUCell<T>::parameters() const {
+  return net_->parameters();
+}
+
+template <class T>
+RNNCell<T>::RNNCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix,
+                    Nonlinearity nonlinearity)
+    : options_(options),
+      net_(make_net("RNNCell", nonlinearity == Nonlinearity::kTanh ? CellKind::kRnnTanh : CellKind::kRnnRelu,
+                    options, weights, prefix)) {}
+template <class T>
+RNNCell<T>::~RNNCell() = default;
+template <class T>
+RNNCell<T>::RNNCell(RNNCell&&) noexcept = default;
+template <class T>
+RNNCell<T>& RNNCell<T>::operator=(RNNCell&&) noexcept = default;
+
+template <class T>
+Tensor<T> RNNCell<T>::forward(TensorView<const T> x, TensorView<const T> h) const {
+  return run_cell(*net_, x, h, {}).h;
+}
+template <class T>
+std::vector<ParameterInfo> RNNCell<T>::parameters() const {
+  return net_->parameters();
+}
+
+template class LSTMCell<float>;
+template class LSTMCell<double>;
+template class GRUCell<float>;
+template class GRUCell<double>;
+template class RNNCell<float>;
+template class RNNCell<double>;
+
+}  // namespace sluice

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "layers/packed_cell.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+// Rows [first, first + count) of a matrix or vector that may be null.
+template <class T>
+TensorView<const T> narrow_rows(TensorView<const T> view, std::size_t first, std::size_t count) {
+  return view ? view.narrow(0, first, count) : view;
+}
+
+}  // namespace
+
+template <class T>
+PackedCell<T>::PackedCell(CellKind kind, const CellWeights<T>& weights)
+    : kind_(kind), is_projected_(!weights.weight_hr.is_null()) {
+  const auto& [w, u, bias_ih, bias_hh, weight_hr] = weights;
+  switch (kind) {
+    case CellKind::kLstm:
+      gates_ = pack_gates<T>(4, w, u, bias_ih, bias_hh);
+      first_step_ = gates_.kernels->lstm_step;
+      if (is_projected_) second_ = pack_plain<T>(weight_hr, {}, {}, {});
+      break;
+    case CellKind::kGru:
+      gates_ = pack_gates<T>(3, w, u, bias_ih, bias_hh, true);
+      first_step_ = gates_.kernels->gru_step;
+      break;
+    case CellKind::kGruBefore: {
+      const std::size_t units = w.dim(0) / 3;
+      gates_ = pack_gates<T>(2, w.narrow(0, 0, 2 * units), u.narrow(0, 0, 2 * units),
+                             narrow_rows(bias_ih, 0, 2 * units), narrow_rows(bias_hh, 0, 2 * units));
+      second_ = pack_plain<T>(w.narrow(0, 2 * units, units), u.narrow(0, 2 * units, units),
+                              narrow_rows(bias_ih, 2 * units, units), narrow_rows(bias_hh, 2 * units, units));
+      first_step_ = gates_.kernels->gru_before_gates_step;
+      break;
+    }
+    case CellKind::kRnnTanh:
+    case CellKind::kRnnRelu:
+      gates_ = pack_plain<T>(w, u, bias_ih, bias_hh);
+      first_step_ =
+          kind == CellKind::kRnnTanh ? gates_.kernels->rnn_tanh_step : gates_.kernels->rnn_relu_step;
+      break;
+  }
+  stages_ = is_projected_ || kind == CellKind::kGruBefore ? 2 : 1;
+}
+
+template <class T>
+std::size_t PackedCell<T>::scratch_size() const noexcept {
+  if (is_projected_) return hidden_size();
+  return kind_ == CellKind::kGruBefore ? 2 * hidden_size() : 0;
+}
+
+template <class T>
+std::size_t PackedCell<T>::weight_bytes() const noexcept {
+  return (gates_.weights.size() + second_.weights.size()) * sizeof(T);
+}
+
+template <class T>
+void PackedCell<T>::input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept {
+  const auto run = [&](const kernels::PackedMatrix<T>& matrix) {
+    kernels().input_part(matrix, x, pre, rows, share.begin(matrix.blocks), share.end(matrix.blocks));
+  };
+  run(gates_.matrix);
+  if (kind_ != CellKind::kGruBefore) return;
+  for (std::size_t r = 0; r < rows; ++r) pre[r] += gates_pre_size();
+  run(second_.matrix);
+}
+
+template <class T>
+void PackedCell<T>::step(std::size_t stage, const StepRows<T>& rows, std::size_t count,
+                         UnitShare share) const noexcept {
+  const kernels::PackedMatrix<T>& matrix = stage == 0 ? gates_.matrix : second_.matrix;
+  const std::size_t begin = share.begin(matrix.blocks);
+  const std::size_t end = share.end(matrix.blocks);
+  if (stage == 0) {
+    first_step_(matrix, rows.rows_.data(), count, begin, end);
+  } else if (is_projected_) {
+    kernels().linear(matrix, rows.unprojected_.data(), rows.projected_.data(), count, begin, end);
+  } else {
+    step_candidate(rows, count, begin, end);
+  }
+}
+
+template <class T>
+void PackedCell<T>::step_candidate(const StepRows<T>& rows, std::size_t count, std::size_t begin,
+                                   std::size_t end) const noexcept {
+  // The kernel wants this share's units of h in h_out.
+  const std::size_t block_units = second_.matrix.gates * kernels().lanes;
+  const std::size_t first = std::min(begin * block_units, hidden_size());
+  const std::size_t last = std::min(end * block_units, hidden_size());
+  for (std::size_t r = 0; r < count; ++r) {
+    std::copy(rows.rows_[r].h + first, rows.rows_[r].h + last, rows.candidate_rows_[r].h_out + first);
+  }
+  kernels().gru_before_candidate_step(second_.matrix, rows.candidate_rows_.data(), count, begin, end);
+}
+
+template <class T>
+StepRows<T>::StepRows(const PackedCell<T>& cell, std::size_t capacity)
+    : form_(cell.has_projection()                 ? Form::kProjected
+            : cell.kind() == CellKind::kGruBefore ? Form::kResetBefore
+                                                  : Form::kPlain),
+      units_(cell.hidden_size()),
+      candidate_pre_(cell.gates_pre_size()),
+      rows_(capacity) {
+  if (form_ == Form::kResetBefore) candidate_rows_.resize(capacity);
+  if (form_ == Form::kProjected) {
+    unprojected_.resize(capacity);
+    projected_.resize(capacity);
+  }
+}
+
+template <class T>
+void StepRows<T>::place(std::size_t r, const kernels::Row<T>& row, T* scratch) noexcept {
+  rows_[r] = row;
+  if (form_ == Form::kProjected) {
+    rows_[r].h_out = scratch;
+    unprojected_[r] = scratch;
+    projected_[r] = row.h_out;
+  } else if (form_ == Form::kResetBefore) {
+    rows_[r].h_out = scratch;           // r * h
+    rows_[r].c_out = scratch + units_;  // z
+    candidate_rows_[r] = {.x = row.x, .h = scratch, .c = scratch + units_, .h_out = row.h_out};
+    if (row.pre != nullptr) candidate_rows_[r].pre = row.pre + candidate_pre_;
+  }
+}
+
+template <class T>
+void StepRows<T>::set_x(std::size_t r, const T* x) noexcept {
+  rows_[r].x = x;
+  if (form_ == Form::kResetBefore) candidate_rows_[r].x = x;
+}
+
+template <class T>
+void StepRows<T>::set_pre(std::size_t r, const T* pre) noexcept {
+  rows_[r].pre = pre;
+  if (form_ == Form::kResetBefore) candidate_rows_[r].pre = pre + candidate_pre_;
+}
+
+template <class T>
+void StepRows<T>::advance(std::size_t count, const RowStrides& strides) noexcept {
+  const auto move_inputs = [&](kernels::Row<T>& row) {
+    row.x += strides.x;
+    row.pre += strides.pre;
+  };
+  switch (form_) {
+    case Form::kPlain:
+      for (std::size_t r = 0; r < count; ++r) {
+        kernels::Row<T>& row = rows_[r];
+        move_inputs(row);
+        row.h = row.h_out;
+        row.h_out += strides.h;
+        row.c = row.c_out;
+        row.c_out += strides.c;
+      }
+      break;
+    case Form::kProjected:
+      for (std::size_t r = 0; r < count; ++r) {
+        kernels::Row<T>& row = rows_[r];
+        move_inputs(row);
+        row.h = projected_[r];
+        projected_[r] += strides.h;
+        row.c = row.c_out;
+        row.c_out += strides.c;
+      }
+      break;
+    case Form::kResetBefore:
+      for (std::size_t r = 0; r < count; ++r) {
+        move_inputs(rows_[r]);
+        move_inputs(candidate_rows_[r]);
+        rows_[r].h = candidate_rows_[r].h_out;
+        candidate_rows_[r].h_out += strides.h;
+      }
+      break;
+  }
+}
+
+template class StepRows<float>;
+template class StepRows<double>;
+template class PackedCell<float>;
+template class PackedCell<double>;
+
+}  // namespace sluice

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// One direction of one recurrent layer, packed, and its time step over a list of rows.
+//
+// A step is one stage or two; a stage needs the whole result of the stage before it, so threads that share
+// the units of a step meet between stages:
+//     LSTM, GRU, RNN          products, gates and the new state
+//     LSTM with projection    the same into scratch m; then h' = W_hr m
+//     GRU, reset before       r and z: r * h and z into scratch; then n and the new state
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/packed_gemm.h"
+#include "layers/packed_weights.h"
+#include "sluice/tensor.h"
+
+namespace sluice {
+
+enum class CellKind { kLstm, kGru, kGruBefore, kRnnTanh, kRnnRelu };
+
+/// Rows of weight_ih and weight_hh a hidden unit: 4 for an LSTM, 3 for a GRU, 1 for a plain RNN.
+constexpr std::size_t gate_count(CellKind kind) noexcept {
+  switch (kind) {
+    case CellKind::kLstm:
+      return 4;
+    case CellKind::kGru:
+    case CellKind::kGruBefore:
+      return 3;
+    case CellKind::kRnnTanh:
+    case CellKind::kRnnRelu:
+      return 1;
+  }
+  return 0;
+}
+
+/// The parameters of one cell, in PyTorch's layout; null where there is none.
+template <class T>
+struct CellWeights {
+  TensorView<const T> weight_ih;  // [gates*H, I]
+  TensorView<const T> weight_hh;  // [gates*H, H_out]
+  TensorView<const T> bias_ih;    // [gates*H]
+  TensorView<const T> bias_hh;    // [gates*H]
+  TensorView<const T> weight_hr;  // [H_out, H], LSTM with projection
+};
+
+/// Which part of the units a thread does: part `index` of `count`.
+struct UnitShare {
+  std::size_t index = 0;
+  std::size_t count = 1;
+  std::size_t begin(std::size_t blocks) const noexcept { return blocks * index / count; }
+  std::size_t end(std::size_t blocks) const noexcept { return blocks * (index + 1) / count; }
+};
+
+template <class T>
+class PackedCell;
+
+/// How far a row's pointers move from one step to the next, in elements.
+struct RowStrides {
+  std::ptrdiff_t x = 0;
+  std::ptrdiff_t pre = 0;
+  std::ptrdiff_t h = 0;
+  std::ptrdiff_t c = 0;  // 0: c is updated in place
+};
+
+/// The rows of a step, in the forms that the stages take. Made once, then moved from step to step.
+template <class T>
+class StepRows {
+ public:
+  /// Room for `capacity` rows of `cell`, or of another cell of the same kind and sizes.
+  StepRows(const PackedCell<T>& cell, std::size_t capacity);
+
+  /// Row r of the next step. `row.h_out` is where h' goes; `scratch` has cell.scratch_size() elements of this
+  /// row's own.
+  void place(std::size_t r, const kernels::Row<T>& row, T* scratch) noexcept;
+  void set_x(std::size_t r, const T* x) noexcept;
+  void set_pre(std::size_t r, const T* pre) noexcept;
+  /// Moves the first `count` rows on to their next step: h is what h_out was.
+  void advance(std::size_t count, const RowStrides& strides) noexcept;
+
+  /// The state of row r that the next step reads: after a step and `advance`, the newest.
+  const T* h(std::size_t r) const noexcept { return rows_[r].h; }
+  const T* c(std::size_t r) const noexcept { return rows_[r].c; }
+
+ private:
+  friend class PackedCell<T>;
+  enum class Form { kPlain, kProjected, kResetBefore };
+
+  Form form_;
+  std::size_t units_;
+  std::size_t candidate_pre_;  // where the candidate's input part stands in a row's
+  std::vector<kernels::Row<T>> rows_;
+  std::vector<kernels::Row<T>> candidate_rows_;  // kResetBefore
+  std::vector<const T*> unprojected_;            // kProjected
+  std::vector<T*> projected_;
+};
+
+/// Const once made; any number of threads may run it at once. Nothing here takes memory after that.
+template <class T>
+class PackedCell {
+ public:
+  PackedCell(CellKind kind, const CellWeights<T>& weights);
+
+  CellKind kind() const noexcept { return kind_; }
+  std::size_t input_size() const noexcept { return gates_.matrix.input_size; }
+  std::size_t hidden_size() const noexcept { return gates_.matrix.units; }
+  /// H_out: the projection's size, or hidden_size.
+  std::size_t state_size() const noexcept { return gates_.matrix.state_size; }
+  bool has_projection() const noexcept { return is_projected_; }
+  const kernels::PackedGemm<T>& kernels() const noexcept { return *gates_.kernels; }
+
+  std::size_t stages() const noexcept { return stages_; }
+  /// Blocks of units of the first stage.
+  std::size_t blocks() const noexcept { return gates_.matrix.blocks; }
+  /// Elements of a row's input part, of all stages.
+  std::size_t pre_size() const noexcept { return gates_pre_size() + candidate_pre_size(); }
+  /// Elements of scratch that a row needs.
+  std::size_t scratch_size() const noexcept;
+  /// Bytes of weights that one step reads.
+  std::size_t weight_bytes() const noexcept;
+
+  /// The input parts (bias + W x) of rows that may belong to many steps: pre[r] has pre_size() elements,
+  /// aligned to a vector. Does this share's units only. Leaves pre[] changed.
+  void input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept;
+  /// One stage of a step of the first `count` rows. Rows have x or pre, all the same.
+  void step(std::size_t stage, const StepRows<T>& rows, std::size_t count, UnitShare share) const noexcept;
+  /// All stages, all units.
+  void step(const StepRows<T>& rows, std::size_t count) const noexcept {
+    for (std::size_t stage = 0; stage < stages_; ++stage) step(stage, rows, count, UnitShare{});
+  }
+  /// A step of a one-stage cell over rows that the caller made.
+  void step(const kernels::Row<T>* rows, std::size_t count) const noexcept {
+    first_step_(gates_.matrix, rows, count, 0, gates_.matrix.blocks);
+  }
+
+ private:
+  friend class StepRows<T>;
+  std::size_t gates_pre_size() const noexcept {
+    return gates_.matrix.blocks * gates_.matrix.gates * gates_.kernels->lanes;
+  }
+  std::size_t candidate_pre_size() const noexcept {
+    return second_.matrix.state_size == 0
+               ? 0
+               : second_.matrix.blocks * second_.matrix.gates * gates_.kernels->lanes;
+  }
+  void step_candidate(const StepRows<T>& rows, std::size_t count, std::size_t begin,
+                      std::size_t end) const noexcept;
+
+  CellKind kind_;
+  bool is_projected_ = false;
+  std::size_t stages_ = 1;
+  PackedWeights<T> gates_;
+  PackedWeights<T> second_;  // the projection, or the candidate of a GRU with its reset before the product
+  typename kernels::PackedGemm<T>::Step first_step_ = nullptr;
+};
+
+extern template class StepRows<float>;
+extern template class StepRows<double>;
+extern template class PackedCell<float>;
+extern template class PackedCell<double>;
+
+}  // namespace sluice

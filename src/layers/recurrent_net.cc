@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "layers/recurrent_net.h"
+
+#include <array>
+#include <utility>
+
+#include "core/check.h"
+#include "core/threads.h"
+#include "layers/recurrent_run.h"
+
+namespace sluice {
+namespace {
+
+void check_options(const RecurrentOptions& options) {
+  const std::string type(options.type);
+  const auto require_positive = [&](std::size_t value, const char* name) {
+    if (value == 0) throw Error(type + ": " + name + " is 0, expected at least 1");
+  };
+  require_positive(options.input_size, "input_size");
+  require_positive(options.hidden_size, "hidden_size");
+  require_positive(options.num_layers, "num_layers");
+  if (options.proj_size >= options.hidden_size) {
+    throw Error(type + ": proj_size is " + std::to_string(options.proj_size) +
+                ", expected less than hidden_size " + std::to_string(options.hidden_size));
+  }
+}
+
+// A sequence as [T, B, F], whatever its layout.
+template <class T>
+TensorView<T> time_first(TensorView<T> view, SequenceLayout layout) {
+  if (view.rank() == 3) return layout == SequenceLayout::kBatchFirst ? view.transpose(0, 1) : view;
+  const std::array<std::ptrdiff_t, 3> strides{view.stride(0), 0, view.stride(1)};
+  return TensorView<T>(view.data(), Shape({view.dim(0), 1, view.dim(1)}), strides);
+}
+
+Shape sequence_shape(std::size_t rank, SequenceLayout layout, std::size_t steps, std::size_t batch,
+                     std::size_t features) {
+  if (rank == 2) return Shape({steps, features});
+  if (layout == SequenceLayout::kBatchFirst) return Shape({batch, steps, features});
+  return Shape({steps, batch, features});
+}
+
+Shape state_shape(std::size_t rank, std::size_t cells, std::size_t batch, std::size_t features) {
+  return rank == 2 ? Shape({cells, features}) : Shape({cells, batch, features});
+}
+
+}  // namespace
+
+template <class T>
+RecurrentNet<T>::RecurrentNet(const RecurrentOptions& options, const StateDict<T>& weights,
+                              const std::string& prefix)
+    : options_(options), prefix_(prefix) {
+  check_options(options);
+  for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
+    for (std::size_t direction = 0; direction < options.directions(); ++direction) {
+      std::array<TensorView<const T>, 5> found{};
+      std::size_t n = 0;
+      for (const ParameterInfo& info : cell_parameters(layer, direction)) {
+        found[n++] = weights.at(info.name, info.shape);
+      }
+      CellWeights<T> parts;
+      parts.weight_ih = found[0];
+      parts.weight_hh = found[1];
+      n = 2;
+      if (options.has_bias) {
+        parts.bias_ih = found[2];
+        parts.bias_hh = found[3];
+        n = 4;
+      }
+      if (options.proj_size > 0) parts.weight_hr = found[n];
+      cells_.emplace_back(options.kind, parts);
+    }
+  }
+}
+
+template <class T>
+std::vector<ParameterInfo> RecurrentNet<T>::cell_parameters(std::size_t layer, std::size_t direction) const {
+  std::string suffix;
+  if (options_.names == ParameterNames::kLayers) {
+    suffix = "_l" + std::to_string(layer) + (direction == 1 ? "_reverse" : "");
+  }
+  const std::size_t rows = Shape({gate_count(options_.kind), options_.hidden_size}).size();
+  const auto name = [&](const char* stem) { return prefix_ + stem + suffix; };
+  std::vector<ParameterInfo> parameters{{name("weight_ih"), Shape({rows, options_.layer_input_size(layer)})},
+                                        {name("weight_hh"), Shape({rows, options_.state_size()})}};
+  if (options_.has_bias) {
+    parameters.push_back({name("bias_ih"), Shape({rows})});
+    parameters.push_back({name("bias_hh"), Shape({rows})});
+  }
+  if (options_.proj_size > 0) {
+    parameters.push_back({name("weight_hr"), Shape({options_.proj_size, options_.hidden_size})});
+  }
+  return parameters;
+}
+
+template <class T>
+std::vector<ParameterInfo> RecurrentNet<T>::parameters() const {
+  std::vector<ParameterInfo> all;
+  for (std::size_t layer = 0; layer < options_.num_layers; ++layer) {
+    for (std::size_t direction = 0; direction < options_.directions(); ++direction) {
+      for (ParameterInfo& info : cell_parameters(layer, direction)) all.push_back(std::move(info));
+    }
+  }
+  return all;
+}
+
+template <class T>
+std::size_t RecurrentNet<T>::output_size(std::size_t input_size) const {
+  if (input_size != options_.input_size) {
+    throw ShapeError(std::string(options_.type) + ": the input has " + std::to_string(input_size) +
+                     " features, expected " + std::to_string(options_.input_size));
+  }
+  return options_.directions() * options_.state_size();
+}
+
+template <class T>
+double RecurrentNet<T>::flops_per_step() const noexcept {
+  double multiply_adds = 0;
+  for (const PackedCell<T>& cell : cells_) {
+    const auto hidden = static_cast<double>(cell.hidden_size());
+    multiply_adds += static_cast<double>(gate_count(cell.kind())) * hidden *
+                     static_cast<double>(cell.input_size() + cell.state_size());
+    if (cell.has_projection()) multiply_adds += hidden * static_cast<double>(cell.state_size());
+  }
+  return 2 * multiply_adds;
+}
+
+template <class T>
+RecurrentShape RecurrentNet<T>::shape(std::size_t steps, std::size_t batch) const noexcept {
+  return {.steps = steps,
+          .batch = batch,
+          .input_size = options_.input_size,
+          .hidden_size = options_.hidden_size,
+          .state_size = options_.state_size(),
+          .gates = gate_count(options_.kind),
+          .directions = options_.directions(),
+          .layers = options_.num_layers,
+          .stages = cells_[0].stages(),
+          .lanes = cells_[0].kernels().lanes,
+          .tile_rows = cells_[0].kernels().tile_rows,
+          .element_bytes = sizeof(T)};
+}
+
+template <class T>
+void RecurrentNet<T>::check_input(std::string_view call, TensorView<const T> x, const RecurrentInput<T>& in,
+                                  std::size_t steps, std::size_t batch) const {
+  const std::size_t cells = cells_.size();
+  if (in.h0)
+    check_shape(call, "h0", in.h0.shape(), state_shape(x.rank(), cells, batch, options_.state_size()));
+  if (options_.kind == CellKind::kLstm) {
+    if (in.c0) {
+      check_shape(call, "c0", in.c0.shape(), state_shape(x.rank(), cells, batch, options_.hidden_size));
+    }
+  } else {
+    if (in.c0) throw Error(std::string(call) + ": c0 is given, but only an LSTM has a cell state");
+    if (in.cell_sequence) {
+      throw Error(std::string(call) + ": cell_sequence is set, but only an LSTM has a cell state");
+    }
+  }
+  if (in.threads < 0) {
+    throw Error(std::string(call) + ": threads is " + std::to_string(in.threads) + ", expected 0 or more");
+  }
+  if (in.lengths.empty()) return;
+  if (in.lengths.size() != batch) {
+    throw ShapeError(std::string(call) + ": lengths has " + std::to_string(in.lengths.size()) +
+                     " entries, expected one for each of " + std::to_string(batch) + " rows");
+  }
+  for (std::size_t b = 0; b < batch; ++b) {
+    if (in.lengths[b] >= 0 && static_cast<std::uint64_t>(in.lengths[b]) <= steps) continue;
+    throw Error(std::string(call) + ": lengths[" + std::to_string(b) + "] is " +
+                std::to_string(in.lengths[b]) + ", expected 0 to " + std::to_string(steps));
+  }
+}
+
+template <class T>
+RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
+                                            SequenceLayout layout, const RecurrentPlan* plan) const {
+  const std::string call = std::string(options_.type) + "::forward";
+  const std::size_t rank = x.rank();
+  const bool is_batch_first = layout == SequenceLayout::kBatchFirst;
+  if ((rank != 2 && rank != 3) || x.dim(rank - 1) != options_.input_size) {
+    const std::string features = std::to_string(options_.input_size) + "]";
+    throw_shape_error(call, "x", x.shape(),
+                      (is_batch_first ? "[B, T, " : "[T, B, ") + features + " or [T, " + features);
+  }
+  TensorView<const T> sequence = time_first(x, layout);
+  const std::size_t steps = sequence.dim(0);
+  const std::size_t batch = sequence.dim(1);
+  check_input(call, x, in, steps, batch);
+
+  // The kernels read features that lie side by side.
+  Tensor<T> copy;
+  if (sequence.stride(2) != 1 && sequence.dim(2) != 1) {
+    copy = Tensor<T>(sequence);
+    sequence = copy.view();
+  }
+  const std::size_t directions = options_.directions();
+  const bool has_c = options_.kind == CellKind::kLstm;
+  RecurrentOutput<T> out;
+  const auto make_sequence = [&](std::size_t features) {
+    return Tensor<T>(sequence_shape(rank, layout, steps, batch, directions * features));
+  };
+  const auto make_state = [&](TensorView<const T> initial, std::size_t features) {
+    return initial ? Tensor<T>(initial) : Tensor<T>(state_shape(rank, cells_.size(), batch, features));
+  };
+  out.output = make_sequence(options_.state_size());
+  out.h_n = make_state(in.h0, options_.state_size());
+  if (has_c) out.c_n = make_state(in.c0, options_.hidden_size);
+  if (in.cell_sequence) out.c_sequence = make_sequence(options_.hidden_size);
+
+  RecurrentCall<T> work{.x = sequence,
+                        .lengths = in.lengths,
+                        .y = time_first(out.output.view(), layout),
+                        .c_sequence = {},
+                        .h_n = out.h_n.data(),
+                        .c_n = out.c_n.data()};
+  if (in.cell_sequence) work.c_sequence = time_first(out.c_sequence.view(), layout);
+  const auto threads = static_cast<std::size_t>(thread_limit(in.threads));
+  const RecurrentPlan chosen = plan != nullptr ? *plan : plan_recurrent(shape(steps, batch), threads);
+  RecurrentRun<T>(cells_, directions, work, chosen).run();
+  return out;
+}
+
+template <class T>
+SequenceOutput<T> RecurrentNet<T>::run(const Sequence<T>& in, const RunOptions& options) const {
+  if (in.x.rank() != 3) {
+    throw_shape_error(std::string(options_.type) + "::run", "x", in.x.shape(),
+                      "[T, B, " + std::to_string(options_.input_size) + "]");
+  }
+  const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
+  RecurrentOutput<T> out = forward(in.x, input, SequenceLayout::kTimeFirst);
+  return {std::move(out.output), {in.lengths.begin(), in.lengths.end()}};
+}
+
+template class RecurrentNet<float>;
+template class RecurrentNet<double>;
+
+}  // namespace sluice

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machinery behind LSTM, GRU, RNN and their cells: parameters, checks, and calls over whole sequences.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "layers/packed_cell.h"
+#include "layers/recurrent_plan.h"
+#include "sluice/module.h"
+#include "sluice/recurrent.h"
+#include "sluice/state_dict.h"
+
+namespace sluice {
+
+/// Where parameters stand by their names: "weight_ih_l0_reverse" in layers, "weight_ih" in cells.
+enum class ParameterNames { kLayers, kCell };
+
+struct RecurrentOptions {
+  std::string_view type;  ///< for messages: "LSTM"
+  CellKind kind = CellKind::kLstm;
+  ParameterNames names = ParameterNames::kLayers;
+  std::size_t input_size = 0;
+  std::size_t hidden_size = 0;
+  std::size_t num_layers = 1;
+  bool has_bias = true;
+  bool is_bidirectional = false;
+  std::size_t proj_size = 0;
+
+  std::size_t directions() const noexcept { return is_bidirectional ? 2 : 1; }
+  std::size_t state_size() const noexcept { return proj_size > 0 ? proj_size : hidden_size; }
+  /// Features that layer `layer` takes.
+  std::size_t layer_input_size(std::size_t layer) const noexcept {
+    return layer == 0 ? input_size : directions() * state_size();
+  }
+};
+
+/// Which of the first two dimensions of a sequence is time.
+enum class SequenceLayout { kTimeFirst, kBatchFirst };
+
+/// Const once made; any number of threads may run it at once.
+template <class T>
+class RecurrentNet {
+ public:
+  /// Throws Error for options that make no sense and for missing parameters, ShapeError for wrong ones.
+  RecurrentNet(const RecurrentOptions& options, const StateDict<T>& weights, const std::string& prefix);
+
+  /// LSTM::forward and its kin. `plan` overrides what plan_recurrent would choose (no more than a test needs:
+  /// the result does not depend on it).
+  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in, SequenceLayout layout,
+                             const RecurrentPlan* plan = nullptr) const;
+  /// Module::run.
+  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const;
+  /// Module::stepper. Throws Error for a bidirectional net, ShapeError for another input_size.
+  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const;
+  std::vector<ParameterInfo> parameters() const;
+  /// Features out; throws ShapeError unless `input_size` is the net's own.
+  std::size_t output_size(std::size_t input_size) const;
+  double flops_per_step() const noexcept;
+
+  const RecurrentOptions& options() const noexcept { return options_; }
+  const PackedCell<T>& cell(std::size_t layer, std::size_t direction = 0) const noexcept {
+    return cells_[layer * options_.directions() + direction];
+  }
+  /// The shape of a call, as the plan sees it.
+  RecurrentShape shape(std::size_t steps, std::size_t batch) const noexcept;
+
+ private:
+  std::vector<ParameterInfo> cell_parameters(std::size_t layer, std::size_t direction) const;
+  void check_input(std::string_view call, TensorView<const T> x, const RecurrentInput<T>& in,
+                   std::size_t steps, std::size_t batch) const;
+
+  RecurrentOptions options_;
+  std::string prefix_;
+  std::vector<PackedCell<T>> cells_;  // [layer][direction]
+};
+
+extern template class RecurrentNet<float>;
+extern template class RecurrentNet<double>;
+
+}  // namespace sluice

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "layers/recurrent_run.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/check.h"
+
+namespace sluice {
+
+template <class T>
+RecurrentRun<T>::RecurrentRun(std::span<const PackedCell<T>> cells, std::size_t directions,
+                              const RecurrentCall<T>& call, const RecurrentPlan& plan)
+    : cells_(cells),
+      directions_(directions),
+      layers_(cells.size() / directions),
+      call_(call),
+      ahead_steps_(plan.ahead_steps) {
+  const Shape between({call.x.dim(0), call.x.dim(1), directions * cells[0].state_size()});
+  for (std::size_t i = 0; i < 2 && i + 1 < layers_; ++i) between_[i] = Tensor<T>(between);
+  make_groups(plan);
+  make_workers(plan);
+}
+
+template <class T>
+void RecurrentRun<T>::make_groups(const RecurrentPlan& plan) {
+  const std::size_t batch = call_.x.dim(1);
+  std::vector<std::size_t> lengths(batch, call_.x.dim(0));
+  std::copy(call_.lengths.begin(), call_.lengths.end(), lengths.begin());
+  std::vector<std::size_t> order(batch);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
+  const bool are_equal = batch == 0 || lengths[order.front()] == lengths[order.back()];
+  const PackedCell<T>& cell = cells_[0];
+  groups_.resize(plan.batch_groups);
+  for (std::size_t i = 0; i < batch; ++i) {
+    // Rows of equal length stay neighbours, so that threads share no cache lines but at the seams. Others are
+    // dealt out one by one, so that at every step all groups have the same number of rows, give or take one.
+    Group& group = groups_[are_equal ? i * plan.batch_groups / batch : i % plan.batch_groups];
+    group.rows.push_back(order[i]);
+    group.lengths.push_back(lengths[order[i]]);
+  }
+  for (Group& group : groups_) {
+    group.scratch = Tensor<T>({directions_, group.rows.size(), cell.scratch_size()});
+    group.pre = Tensor<T>({directions_, ahead_steps_, group.rows.size(), cell.pre_size()});
+  }
+}
+
+template <class T>
+typename RecurrentRun<T>::Worker RecurrentRun<T>::make_worker(Group& group, std::size_t first_direction,
+                                                              std::size_t last_direction,
+                                                              UnitShare share) const {
+  Worker worker;
+  worker.group = &group;
+  worker.first_direction = first_direction;
+  worker.last_direction = last_direction;
+  worker.share = share;
+  for (std::size_t d = first_direction; d < last_direction; ++d) {
+    worker.steps.emplace_back(cells_[0], group.rows.size());
+  }
+  worker.ahead_x.resize(ahead_steps_ * group.rows.size());
+  worker.ahead_pre.resize(ahead_steps_ * group.rows.size());
+  return worker;
+}
+
+template <class T>
+void RecurrentRun<T>::make_workers(const RecurrentPlan& plan) {
+  for (Group& group : groups_) {
+    alone_.push_back(make_worker(group, 0, directions_, UnitShare{}));
+    if (plan.threads() == 1) return;
+    SpinBarrier* layer_barrier =
+        barriers_.emplace_back(std::make_unique<SpinBarrier>(plan.direction_groups * plan.unit_groups)).get();
+    for (std::size_t d = 0; d < plan.direction_groups; ++d) {
+      SpinBarrier* step_barrier =
+          barriers_.emplace_back(std::make_unique<SpinBarrier>(plan.unit_groups)).get();
+      for (std::size_t u = 0; u < plan.unit_groups; ++u) {
+        workers_.push_back(make_worker(group, directions_ * d / plan.direction_groups,
+                                       directions_ * (d + 1) / plan.direction_groups,
+                                       UnitShare{.index = u, .count = plan.unit_groups}));
+        workers_.back().layer_barrier = layer_barrier;
+        workers_.back().step_barrier = step_barrier;
+      }
+    }
+  }
+}
+
+template <class T>
+void RecurrentRun<T>::run() noexcept {
+  const auto run_alone = [this] {
+    for (Worker& worker : alone_) run_worker(worker);
+  };
+  if (workers_.empty()) return run_alone();
+#pragma omp parallel num_threads(static_cast <int>(workers_.size()))
+  {
+    const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+    if (static_cast<std::size_t>(omp_get_num_threads()) == workers_.size()) {
+      run_worker(workers_[thread]);
+    } else if (thread == 0) {
+      run_alone();
+    }
+  }
+}
+
+template <class T>
+void RecurrentRun<T>::run_worker(Worker& worker) noexcept {
+  for (std::size_t layer = 0; layer < layers_; ++layer) {
+    Walk walks[2];
+    std::size_t count = 0;
+    for (std::size_t d = worker.first_direction; d < worker.last_direction; ++d) {
+      walks[count++] = start_walk(worker, layer, d);
+    }
+    // Both directions step by step share their meetings; without meetings one after the other keeps its
+    // weights in the cache.
+    if (worker.share.count > 1) {
+      walk(worker, std::span(walks, count));
+    } else {
+      for (std::size_t i = 0; i < count; ++i) walk(worker, std::span(&walks[i], 1));
+    }
+    if (worker.layer_barrier != nullptr) worker.layer_barrier->wait();
+  }
+}
+
+template <class T>
+TensorView<const T> RecurrentRun<T>::layer_input(std::size_t layer) const noexcept {
+  return layer == 0 ? call_.x : between_[(layer - 1) % 2].view();
+}
+
+template <class T>
+TensorView<T> RecurrentRun<T>::layer_output(std::size_t layer) noexcept {
+  return layer + 1 == layers_ ? call_.y : between_[layer % 2].view();
+}
+
+template <class T>
+typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::size_t layer,
+                                                           std::size_t direction) noexcept {
+  const Group& group = *worker.group;
+  const std::size_t batch = call_.x.dim(1);
+  const PackedCell<T>& cell = cells_[layer * directions_ + direction];
+  Walk walk{};
+  walk.cell = &cell;
+  walk.steps = &worker.steps[direction - worker.first_direction];
+  walk.x = layer_input(layer);
+  walk.direction = direction;
+  walk.is_reverse = direction == 1;
+  walk.h_n = call_.h_n + (layer * directions_ + direction) * batch * cell.state_size();
+  const bool has_c = cell.kind() == CellKind::kLstm;
+  if (has_c) walk.c_n = call_.c_n + (layer * directions_ + direction) * batch * cell.hidden_size();
+  const bool keeps_c = has_c && !call_.c_sequence.is_null() && layer + 1 == layers_;
+  const TensorView<T> y = layer_output(layer);
+  const std::ptrdiff_t sign = walk.is_reverse ? -1 : 1;
+  walk.strides = {
+      .x = ahead_steps_ > 0 ? 0 : sign * walk.x.stride(0),
+      .pre = ahead_steps_ > 0 ? static_cast<std::ptrdiff_t>(group.rows.size() * cell.pre_size()) : 0,
+      .h = sign * y.stride(0),
+      .c = keeps_c ? sign * call_.c_sequence.stride(0) : 0};
+  T* scratch = worker.group->scratch.data() + direction * group.rows.size() * cell.scratch_size();
+  for (std::size_t r = 0; r < group.rows.size() && group.lengths[r] > 0; ++r) {
+    const std::size_t b = group.rows[r];
+    const std::size_t time = walk.is_reverse ? group.lengths[r] - 1 : 0;
+    kernels::Row<T> row;
+    if (ahead_steps_ == 0) row.x = &walk.x(time, b, 0);
+    row.h = walk.h_n + b * cell.state_size();
+    row.h_out = &y(time, b, direction * cell.state_size());
+    if (has_c) {
+      T* c = walk.c_n + b * cell.hidden_size();
+      row.c = c;
+      row.c_out = keeps_c ? &call_.c_sequence(time, b, direction * cell.hidden_size()) : c;
+    }
+    walk.steps->place(r, row, scratch + r * cell.scratch_size());
+  }
+  return walk;
+}
+
+template <class T>
+void RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
+  const Group& group = *worker.group;
+  const std::size_t last_step = group.lengths.empty() ? 0 : group.lengths.front();
+  const std::size_t stages = cells_[0].stages();
+  std::size_t active = group.rows.size();
+  for (std::size_t step = 0; step < last_step; ++step) {
+    while (group.lengths[active - 1] <= step) --active;
+    if (ahead_steps_ > 0 && step % ahead_steps_ == 0) {
+      for (const Walk& walk : walks) make_ahead(worker, walk, step, active);
+    }
+    for (std::size_t stage = 0; stage < stages; ++stage) {
+      for (const Walk& walk : walks) walk.cell->step(stage, *walk.steps, active, worker.share);
+      if (worker.share.count > 1) worker.step_barrier->wait();
+    }
+    for (const Walk& walk : walks) walk.steps->advance(active, walk.strides);
+  }
+  if (worker.share.index != 0) return;
+  for (const Walk& walk : walks) finish_walk(worker, walk);
+}
+
+// The input parts of steps [step, step + ahead_steps_), this worker's units: pre[step - first][row].
+template <class T>
+void RecurrentRun<T>::make_ahead(Worker& worker, const Walk& walk, std::size_t first,
+                                 std::size_t active) noexcept {
+  Group& group = *worker.group;
+  const std::size_t rows = group.rows.size();
+  const std::size_t pre_size = walk.cell->pre_size();
+  T* pre = group.pre.data() + walk.direction * ahead_steps_ * rows * pre_size;
+  for (std::size_t r = 0; r < active; ++r) walk.steps->set_pre(r, pre + r * pre_size);
+  std::size_t count = 0;
+  for (std::size_t s = 0; s < ahead_steps_; ++s) {
+    for (std::size_t r = 0; r < active && group.lengths[r] > first + s; ++r) {
+      const std::size_t time = walk.is_reverse ? group.lengths[r] - 1 - (first + s) : first + s;
+      worker.ahead_x[count] = &walk.x(time, group.rows[r], 0);
+      worker.ahead_pre[count] = pre + (s * rows + r) * pre_size;
+      ++count;
+    }
+  }
+  walk.cell->input_part(worker.ahead_x.data(), worker.ahead_pre.data(), count, worker.share);
+}
+
+template <class T>
+void RecurrentRun<T>::finish_walk(Worker& worker, const Walk& walk) noexcept {
+  const Group& group = *worker.group;
+  const std::size_t state_size = walk.cell->state_size();
+  const std::size_t hidden_size = walk.cell->hidden_size();
+  for (std::size_t r = 0; r < group.rows.size() && group.lengths[r] > 0; ++r) {
+    const std::size_t b = group.rows[r];
+    std::copy_n(walk.steps->h(r), state_size, walk.h_n + b * state_size);
+    const T* c = walk.steps->c(r);
+    if (walk.c_n != nullptr && c != walk.c_n + b * hidden_size) {
+      std::copy_n(c, hidden_size, walk.c_n + b * hidden_size);
+    }
+  }
+}
+
+template class RecurrentRun<float>;
+template class RecurrentRun<double>;
+
+}  // namespace sluice

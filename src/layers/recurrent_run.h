@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// One call of a recurrent network over whole sequences: its workspace, and the threads that walk through it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/spin_barrier.h"
+#include "layers/packed_cell.h"
+#include "layers/recurrent_plan.h"
+#include "sluice/tensor.h"
+
+namespace sluice {
+
+/// What a call reads and writes, checked by the caller. L layers, D directions, B rows.
+template <class T>
+struct RecurrentCall {
+  TensorView<const T> x;                    // [T, B, I], last stride 1
+  std::span<const std::int64_t> lengths{};  // [B], or empty: all T
+  TensorView<T> y;                          // [T, B, D*H_out], last stride 1; written up to each row's length
+  TensorView<T> c_sequence;                 // [T, B, D*H] for the last layer's c, last stride 1; or null
+  T* h_n = nullptr;                         // [L*D, B, H_out]: initial states on entry, final ones on return
+  T* c_n = nullptr;                         // [L*D, B, H], LSTM
+};
+
+/// Takes all memory when made; `run` takes none, cannot fail, and leaves one thread where the plan says so.
+template <class T>
+class RecurrentRun {
+ public:
+  /// cells[layer * directions + direction]. What `call` points to must outlive this.
+  RecurrentRun(std::span<const PackedCell<T>> cells, std::size_t directions, const RecurrentCall<T>& call,
+               const RecurrentPlan& plan);
+  void run() noexcept;
+
+ private:
+  // Rows of one batch group in order of falling length, so that those still running at a step come first.
+  struct Group {
+    std::vector<std::size_t> rows;     // indices in the batch
+    std::vector<std::size_t> lengths;  // of rows[i]
+    Tensor<T> scratch;                 // [D, rows, scratch_size]
+    Tensor<T> pre;                     // [D, ahead_steps, rows, pre_size]
+  };
+
+  // What one thread does: some directions of one group of rows, its share of the units.
+  struct Worker {
+    Group* group = nullptr;
+    SpinBarrier* layer_barrier = nullptr;  // all threads of the group
+    SpinBarrier* step_barrier = nullptr;   // those that share the units of the same directions
+    std::size_t first_direction = 0;
+    std::size_t last_direction = 0;  // one past
+    UnitShare share;
+    std::vector<StepRows<T>> steps;  // one a direction
+    std::vector<const T*> ahead_x;   // the rows of input parts made in advance
+    std::vector<T*> ahead_pre;
+  };
+
+  // One layer, one direction: where it reads and writes, and how its rows move through time.
+  struct Walk {
+    const PackedCell<T>* cell;
+    StepRows<T>* steps;
+    TensorView<const T> x;
+    RowStrides strides;
+    std::size_t direction;
+    bool is_reverse;
+    T* h_n;
+    T* c_n;
+  };
+
+  void make_groups(const RecurrentPlan& plan);
+  Worker make_worker(Group& group, std::size_t first_direction, std::size_t last_direction,
+                     UnitShare share) const;
+  void make_workers(const RecurrentPlan& plan);
+  void run_worker(Worker& worker) noexcept;
+  Walk start_walk(Worker& worker, std::size_t layer, std::size_t direction) noexcept;
+  void walk(Worker& worker, std::span<Walk> walks) noexcept;
+  void make_ahead(Worker& worker, const Walk& walk, std::size_t step, std::size_t active) noexcept;
+  void finish_walk(Worker& worker, const Walk& walk) noexcept;
+  TensorView<const T> layer_input(std::size_t layer) const noexcept;
+  TensorView<T> layer_output(std::size_t layer) noexcept;
+
+  std::span<const PackedCell<T>> cells_;
+  std::size_t directions_;
+  std::size_t layers_;
+  RecurrentCall<T> call_;
+  std::size_t ahead_steps_;
+  Tensor<T> between_[2];  // outputs of the layers before the last, in turn
+  std::vector<Group> groups_;
+  std::vector<std::unique_ptr<SpinBarrier>> barriers_;
+  std::vector<Worker> workers_;
+  std::vector<Worker> alone_;  // one a group: what one thread does where OpenMP gives fewer than planned
+};
+
+extern template class RecurrentRun<float>;
+extern template class RecurrentRun<double>;
+
+}  // namespace sluice

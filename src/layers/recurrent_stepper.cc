@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// A recurrent network one time step at a time: the same kernels on the same rows as a whole sequence, so the
+// same bits.
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "layers/recurrent_net.h"
+#include "sluice/error.h"
+
+namespace sluice {
+namespace {
+
+// h is held twice, since a step reads all of the old h while it writes the new: steps read one and write the
+// other in turn, and each turn has its list of rows made in advance.
+template <class T>
+class RecurrentStepper final : public Stepper<T> {
+ public:
+  RecurrentStepper(const RecurrentNet<T>& net, std::size_t batch) : net_(net), batch_(batch) {
+    const RecurrentOptions& options = net.options();
+    const PackedCell<T>& cell = net.cell(0);
+    h_ = Tensor<T>({2, options.num_layers, batch, options.state_size()});
+    c_ = Tensor<T>({options.num_layers, batch, cell.kind() == CellKind::kLstm ? options.hidden_size : 0});
+    scratch_ = Tensor<T>({batch, cell.scratch_size()});
+    for (std::size_t turn = 0; turn < 2; ++turn) {
+      for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
+        rows_[turn].emplace_back(cell, batch);
+        place_rows(turn, layer);
+      }
+    }
+  }
+
+  const T* step(const T* x) noexcept override {
+    const std::size_t layers = net_.options().num_layers;
+    const std::size_t input_size = net_.options().input_size;
+    for (std::size_t b = 0; b < batch_; ++b) rows_[turn_][0].set_x(b, x + b * input_size);
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+      net_.cell(layer).step(rows_[turn_][layer], batch_);
+    }
+    turn_ = 1 - turn_;
+    return h(turn_, layers - 1);
+  }
+
+  void reset() noexcept override {
+    std::fill_n(h_.data(), h_.size(), T{0});
+    std::fill_n(c_.data(), c_.size(), T{0});
+    turn_ = 0;
+  }
+
+ private:
+  // h of a layer that steps of turn `turn` read.
+  T* h(std::size_t turn, std::size_t layer) noexcept {
+    const RecurrentOptions& options = net_.options();
+    return h_.data() + (turn * options.num_layers + layer) * batch_ * options.state_size();
+  }
+
+  void place_rows(std::size_t turn, std::size_t layer) noexcept {
+    const RecurrentOptions& options = net_.options();
+    const std::size_t c_size = c_.dim(2);
+    for (std::size_t b = 0; b < batch_; ++b) {
+      kernels::Row<T> row;
+      // A layer above the first reads what the layer below has just written.
+      if (layer > 0) row.x = h(1 - turn, layer - 1) + b * options.state_size();
+      row.h = h(turn, layer) + b * options.state_size();
+      row.h_out = h(1 - turn, layer) + b * options.state_size();
+      if (c_size > 0) {
+        row.c_out = c_.data() + (layer * batch_ + b) * c_size;
+        row.c = row.c_out;
+      }
+      rows_[turn][layer].place(b, row, scratch_.data() + b * scratch_.dim(1));
+    }
+  }
+
+  const RecurrentNet<T>& net_;
+  std::size_t batch_;
+  Tensor<T> h_;                                   // [turn][layer][B][H_out]
+  Tensor<T> c_;                                   // [layer][B][H]
+  Tensor<T> scratch_;                             // [B][scratch_size], in turn for all layers
+  std::array<std::vector<StepRows<T>>, 2> rows_;  // [turn][layer]
+  std::size_t turn_ = 0;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Stepper<T>> RecurrentNet<T>::stepper(std::size_t batch, std::size_t input_size) const {
+  output_size(input_size);
+  if (options_.is_bidirectional) {
+    throw Error(std::string(options_.type) +
+                "::stepper: a bidirectional network needs the whole sequence, and cannot run step by step");
+  }
+  return std::make_unique<RecurrentStepper<T>>(*this, batch);
+}
+
+template std::unique_ptr<Stepper<float>> RecurrentNet<float>::stepper(std::size_t, std::size_t) const;
+template std::unique_ptr<Stepper<double>> RecurrentNet<double>::stepper(std::size_t, std::size_t) const;
+
+}  // namespace sluice

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Many threads of the caller's on one const network, and teams that OpenMP does not give in full.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <thread>
+
+#include "support/recurrent_cases.h"
+
+namespace sluice {
+namespace {
+
+using test::expect_same_output;
+using test::random_net;
+using test::RandomCall;
+
+// PyTorch 41486: models called from a pool of the user's threads. The thread sanitizer watches this one.
+TEST(RecurrentThreads, ManyThreadsRunOneConstNetwork) {
+  const auto options = test::options_of(CellKind::kLstm, 8, 24, 2, true);
+  const RecurrentNet<float> net = random_net<float>(options);
+  constexpr std::size_t kThreads = 8;
+  std::vector<RecurrentOutput<float>> got(kThreads), want;
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    const RandomCall<float> call(options, 12, i + 1, i);
+    want.push_back(net.forward(call.x, call.input(), SequenceLayout::kTimeFirst));
+  }
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      const RandomCall<float> call(options, 12, i + 1, i);
+      auto in = call.input();
+      in.threads = 1;
+      for (int repeat = 0; repeat < 5; ++repeat) got[i] = net.forward(call.x, in, SequenceLayout::kTimeFirst);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t i = 0; i < kThreads; ++i) expect_same_output(got[i], want[i]);
+}
+
+TEST(RecurrentThreads, SteppersOfOneNetworkRunAtOnce) {
+  const auto options = test::options_of(CellKind::kGruBefore, 8, 24, 2);
+  const RecurrentNet<float> net = random_net<float>(options);
+  const Tensor<float> x = random_tensor<float>({20, 8}, -1, 1, 4);
+  const auto last_h = [&] {
+    const auto stepper = net.stepper(1, 8);
+    const float* y = nullptr;
+    for (std::size_t t = 0; t < 20; ++t) y = stepper->step(x.data() + t * 8);
+    return std::vector<float>(y, y + 24);
+  };
+  const std::vector<float> want = last_h();
+  std::vector<std::vector<float>> got(6);
+  std::vector<std::thread> threads;
+  for (auto& out : got) threads.emplace_back([&] { out = last_h(); });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& out : got) EXPECT_EQ(out, want);
+}
+
+// More threads than processors that meet at every step: slow, but they come through.
+TEST(RecurrentThreads, OversubscribedTeamsComeThrough) {
+  const auto options = test::options_of(CellKind::kLstm, 8, 100, 2, true, 30);
+  const RecurrentNet<float> net = random_net<float>(options);
+  const RandomCall<float> call(options, 20, 2);
+  const RecurrentPlan alone{};
+  const auto want = net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, &alone);
+  const RecurrentPlan crowd{.direction_groups = 2, .batch_groups = 2, .unit_groups = 3};
+  std::vector<std::thread> threads;
+  std::vector<RecurrentOutput<float>> got(3);
+  for (auto& out : got) {
+    threads.emplace_back(
+        [&] { out = net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, &crowd); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& out : got) expect_same_output(out, want);
+}
+
+// onnxruntime 3099: inside a parallel region of the caller's, OpenMP gives a team of one; and no team is
+// asked for where the plan is the library's own.
+TEST(RecurrentThreads, AnIncompleteTeamDoesTheWholeWork) {
+  const auto options = test::options_of(CellKind::kGruBefore, 8, 100, 2, true);
+  const RecurrentNet<float> net = random_net<float>(options);
+  const RandomCall<float> call(options, 9, 5);
+  const auto want = net.forward(call.x, call.input(), SequenceLayout::kTimeFirst);
+  const RecurrentPlan planned{.direction_groups = 2, .batch_groups = 2, .unit_groups = 2, .ahead_steps = 4};
+  RecurrentOutput<float> own_plan, forced_plan;
+#pragma omp parallel num_threads(2)
+  {
+#pragma omp single
+    {
+      own_plan = net.forward(call.x, call.input(), SequenceLayout::kTimeFirst);
+      forced_plan = net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, &planned);
+    }
+  }
+  expect_same_output(own_plan, want);
+  expect_same_output(forced_plan, want);
+}
+
+}  // namespace
+}  // namespace sluice
