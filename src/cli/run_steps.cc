@@ -37,16 +37,15 @@ Tensor<T> in_order_of_model(const Model<T>& model, const Inputs<T>& inputs, Tens
   return model.batch_first() ? Tensor<T>(y.view().transpose(0, 1)) : std::move(y);
 }
 
-// What the model makes of a row without a single step, at the row's place in y.
+// What the model makes of row b alone, as a whole sequence, at the row's place in y [1, B, O].
 template <class T>
-void fill_empty_rows(const Model<T>& model, const Inputs<T>& inputs, Tensor<T>& y) {
-  for (std::size_t b = 0; b < inputs.lengths.size(); ++b) {
-    if (inputs.lengths[b] != 0) continue;
-    const std::int64_t none = 0;
-    const Tensor<T> x({1, 1, model.input_size()});
-    const Tensor<T> value = model.run(x.view(), std::span(&none, 1));
-    std::copy_n(value.data(), value.size(), &y(0, b, 0));
-  }
+void fill_row(const Model<T>& model, const Inputs<T>& inputs, std::size_t b, Tensor<T>& y) {
+  const Tensor<T> row(time_first(model, inputs.x).narrow(1, b, 1));
+  const Tensor<T> x(model.batch_first() ? row.view().transpose(0, 1) : row.view());
+  const Tensor<T> value = model.run(
+      x.view(),
+      std::span(inputs.lengths).subspan(inputs.lengths.empty() ? 0 : b, inputs.lengths.empty() ? 0 : 1));
+  std::copy_n(value.data(), value.size(), &y(0, b, 0));
 }
 
 // A step cannot throw, so a stream makes NaN of an index that is none; here it is refused, as without --step.
@@ -79,6 +78,7 @@ Tensor<T> run_stream(const Model<T>& model, const Inputs<T>& inputs, Progress& p
   const bool is_one_value = model.modules().ends_sequence();
   Tensor<T> y({is_one_value ? 1 : steps, batch, features});
   std::size_t given = 0;  // steps that gave an output; a convolution gives fewer than it takes
+  std::vector<bool> has_value(batch);
   for (std::size_t t = 0; t < steps; ++t) {
     const Tensor<T> frame(x.select(0, t));
     const TensorView<const T> out = stream->step(frame.data());
@@ -86,11 +86,16 @@ Tensor<T> run_stream(const Model<T>& model, const Inputs<T>& inputs, Progress& p
     if (!out) continue;
     const std::size_t place = is_one_value ? 0 : given++;
     for (std::size_t b = 0; b < batch; ++b) {
-      if (is_valid(inputs, b, t)) std::copy_n(out.data() + b * features, features, &y(place, b, 0));
+      if (!is_valid(inputs, b, t)) continue;
+      std::copy_n(out.data() + b * features, features, &y(place, b, 0));
+      has_value[b] = true;
     }
   }
   if (is_one_value) {
-    fill_empty_rows(model, inputs, y);
+    // A row too short for any output has a value all the same: what follows LastStep makes of zeros.
+    for (std::size_t b = 0; b < batch; ++b) {
+      if (!has_value[b]) fill_row(model, inputs, b, y);
+    }
   } else {
     y = Tensor<T>(TensorView<const T>(y.view()).narrow(0, 0, given));
   }
@@ -138,10 +143,11 @@ Results<T> run_single_steps(const Model<T>& model, const Inputs<T>& inputs, int 
 
 template <class T>
 Results<T> run_steps(const Model<T>& model, const Inputs<T>& inputs, int threads, Progress& progress) {
-  const std::size_t steps = time_first(model, inputs.x).dim(0);
-  if (steps == 0) return run_whole(model, inputs, threads);  // there is no step to take
+  const TensorView<const T> x = time_first(model, inputs.x);
+  if (x.dim(0) == 0 || x.dim(1) == 0) return run_whole(model, inputs, threads);  // there is no step to take
   if (inputs.h0.is_null() && inputs.c0.is_null() && !inputs.wants_state) {
     Tensor<T> y = run_stream(model, inputs, progress);
+    if (y.size() == 0) return run_whole(model, inputs, threads);  // says what is too short
     return {in_order_of_model(model, inputs, std::move(y)), {}, {}};
   }
   return run_single_steps(model, inputs, threads, progress);

@@ -27,13 +27,13 @@ std::string join_prefix(const std::string& outer, const std::string& inner) {
 template <class T>
 class Builder {
  public:
-  explicit Builder(const StateDict<T>& weights) : weights_(weights) {}
+  Builder(const StateDict<T>& weights, const std::string& name) : weights_(weights), name_(name) {}
 
   BuiltModel<T> build(const Json& list) {
     BuiltModel<T> model;
-    add_modules(list, "architecture", "", /*is_nested=*/false, model.modules);
-    if (model.modules.size() == 0) throw Error("architecture: there is no module");
-    if (!features_) throw Error("architecture: no module says how many features come in");
+    add_modules(list, name_, "", /*is_nested=*/false, model.modules);
+    if (model.modules.size() == 0) throw Error(name_ + ": there is no module");
+    if (!features_) throw Error(name_ + ": no module says how many features come in");
     check_all_used();
     model.batch_first = batch_first_.value_or(false);
     model.takes_indices = takes_indices_;
@@ -72,7 +72,7 @@ class Builder {
       sequence.add(std::move(module));
     } catch (const Error& error) {
       const std::string what = error.what();
-      if (what.starts_with("architecture")) throw;
+      if (what.starts_with(name_)) throw;
       throw Error(options.place() + ": " + what);
     }
   }
@@ -247,12 +247,12 @@ class Builder {
 
   void check_all_used() const {
     for (const std::string& name : weights_.names()) {
-      if (!used_.contains(name))
-        throw Error("tensor '" + name + "' belongs to no module of the architecture");
+      if (!used_.contains(name)) throw Error("tensor '" + name + "' belongs to no module of the " + name_);
     }
   }
 
   const StateDict<T>& weights_;
+  const std::string& name_;
   std::set<std::string> used_;
   std::optional<std::size_t> features_;  // that come out of the modules so far
   std::optional<bool> batch_first_;
@@ -267,11 +267,11 @@ std::string cell_parameter_name(const std::string& name) {
 }
 
 template <class T>
-BuiltModel<T> build_architecture(const Json& list, const StateDict<T>& weights) {
-  return Builder<T>(weights).build(list);
+BuiltModel<T> build_architecture(const Json& list, const StateDict<T>& weights, const std::string& name) {
+  return Builder<T>(weights, name).build(list);
 }
 
-template BuiltModel<float> build_architecture(const Json&, const StateDict<float>&);
-template BuiltModel<double> build_architecture(const Json&, const StateDict<double>&);
+template BuiltModel<float> build_architecture(const Json&, const StateDict<float>&, const std::string&);
+template BuiltModel<double> build_architecture(const Json&, const StateDict<double>&, const std::string&);
 
 }  // namespace sluice

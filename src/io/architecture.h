@@ -22,9 +22,11 @@ struct BuiltModel {
 };
 
 /// Builds the modules in order. Every option is checked, sizes fit from module to module, and every tensor of
-/// `weights` is used. Throws Error (ShapeError too) that names the module and the option or tensor.
+/// `weights` is used. Throws Error (ShapeError too) that names the module and the option or tensor; `name`
+/// stands for the list in messages.
 template <class T>
-BuiltModel<T> build_architecture(const Json& list, const StateDict<T>& weights);
+BuiltModel<T> build_architecture(const Json& list, const StateDict<T>& weights,
+                                 const std::string& name = "architecture");
 
 /// The name under which a cell's parameter stands in a file: "weight_ih_l0" is "weight_ih".
 std::string cell_parameter_name(const std::string& name);

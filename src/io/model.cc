@@ -109,7 +109,7 @@ Model<T> Model<T>::load(const std::string& path, const LoadOptions& options) {
     auto content = std::make_unique<Content>();
     const FoundLayer found = find_bare_layer(weights, options.prefix);
     content->architecture = bare_layer_architecture(found, options);
-    content->built = build_architecture(content->architecture, weights);
+    content->built = build_architecture(content->architecture, weights, "bare layer");
     content->bare = found.layer;
     return Model(std::move(content));
   } catch (const Error& error) {

@@ -20,6 +20,8 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "kernels/several-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace sluice::kernels {
 namespace HWY_NAMESPACE {
@@ -61,42 +63,38 @@ struct MathConstants<double> {
 // q of exp(-r) - 1 = -r + r^2 q(r) on |r| <= ln(2)/2, as docs/accuracy/minimax.py computes it; relative error
 // 2^-26.2 of exp(-r) - 1 for float, 2^-61.7 for double. The order of evaluation keeps the chain short.
 template <class D, class V>
-requires std::is_same_v < hn::TFromD<D>,
-float > HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
-  const V low = hn::MulAdd(r, hn::Set(d, -0.16666543619101337f), hn::Set(d, 0.49999998153436731f));
-  V high = hn::MulAdd(r, hn::Set(d, -0.0083665207611145054f), hn::Set(d, 0.041667199983109449f));
-  high = hn::MulAdd(r2, hn::Set(d, 0.0013882515547229961f), high);
-  return hn::MulAdd(r2, high, low);
+requires(std::is_same_v<hn::TFromD<D>, float>) HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
+  const auto low = op::MulAdd(r, hn::Set(d, -0.16666543619101337f), hn::Set(d, 0.49999998153436731f));
+  auto high = op::MulAdd(r, hn::Set(d, -0.0083665207611145054f), hn::Set(d, 0.041667199983109449f));
+  high = op::MulAdd(r2, hn::Set(d, 0.0013882515547229961f), high);
+  return op::MulAdd(r2, high, low);
 }
 
 template <class D, class V>
-requires std::is_same_v < hn::TFromD<D>,
-double > HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
-  const V r4 = hn::Mul(r2, r2);
-  const V a = hn::MulAdd(r, hn::Set(d, -0.16666666666666676507), hn::Set(d, 0.50000000000000000085));
-  const V b = hn::MulAdd(r, hn::Set(d, -0.0083333333333216918074), hn::Set(d, 0.041666666666666508835));
-  const V c = hn::MulAdd(r, hn::Set(d, -0.0001984126988596521192), hn::Set(d, 0.0013888888888962351712));
-  const V e = hn::MulAdd(r, hn::Set(d, -2.7557244374913412353e-6), hn::Set(d, 2.4801587172564849902e-5));
-  V f = hn::MulAdd(r, hn::Set(d, -2.5108978633451018193e-8), hn::Set(d, 2.7557402627577246231e-7));
-  f = hn::MulAdd(r2, hn::Set(d, 2.0875333028522992946e-9), f);
-  const V ab = hn::MulAdd(r2, b, a);
-  const V ce = hn::MulAdd(r2, e, c);
-  return hn::MulAdd(r4, hn::MulAdd(r4, f, ce), ab);
+requires(std::is_same_v<hn::TFromD<D>, double>) HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
+  const auto r4 = op::Mul(r2, r2);
+  const auto a = op::MulAdd(r, hn::Set(d, -0.16666666666666676507), hn::Set(d, 0.50000000000000000085));
+  const auto b = op::MulAdd(r, hn::Set(d, -0.0083333333333216918074), hn::Set(d, 0.041666666666666508835));
+  const auto c = op::MulAdd(r, hn::Set(d, -0.0001984126988596521192), hn::Set(d, 0.0013888888888962351712));
+  const auto e = op::MulAdd(r, hn::Set(d, -2.7557244374913412353e-6), hn::Set(d, 2.4801587172564849902e-5));
+  auto f = op::MulAdd(r, hn::Set(d, -2.5108978633451018193e-8), hn::Set(d, 2.7557402627577246231e-7));
+  f = op::MulAdd(r2, hn::Set(d, 2.0875333028522992946e-9), f);
+  const auto ab = op::MulAdd(r2, b, a);
+  const auto ce = op::MulAdd(r2, e, c);
+  return op::MulAdd(r4, op::MulAdd(r4, f, ce), ab);
 }
 
 // p of 2 atanh(z/2) = z + z^3/4 p(z^2) for z = 2 e / (2 + e), 0 <= e <= 1 (the same script; the powers of 4
 // are folded into the coefficients). Relative error 2^-27.7 of the logarithm for float, 2^-59.4 for double.
 template <class D, class V>
-requires std::is_same_v < hn::TFromD<D>,
-float > HWY_INLINE V LogPolynomial(D d, V u) {
+requires(std::is_same_v<hn::TFromD<D>, float>) HWY_INLINE V LogPolynomial(D d, V u) {
   V p = hn::MulAdd(u, hn::Set(d, 0.14005998547302501824f / 256), hn::Set(d, 0.14000902180609829069f / 64));
   p = hn::MulAdd(u, p, hn::Set(d, 0.20010763585055046894f / 16));
   return hn::MulAdd(u, p, hn::Set(d, 0.33333208145464634836f / 4));
 }
 
 template <class D, class V>
-requires std::is_same_v < hn::TFromD<D>,
-double > HWY_INLINE V LogPolynomial(D d, V u) {
+requires(std::is_same_v<hn::TFromD<D>, double>) HWY_INLINE V LogPolynomial(D d, V u) {
   constexpr double kCoefficients[] = {0.066505609266513132938 / 16384, 0.076932741806045581038 / 4096,
                                       0.090908722401561756711 / 1024,  0.11111111976809122065 / 256,
                                       0.14285714274059183299 / 64,     0.2000000000007755664 / 16,
@@ -118,19 +116,29 @@ struct ReducedExp {
   V q;
 };
 
+// Moves the lowest bits of x to where the exponent stands.
+template <int kMantissaBits, class D>
+HWY_INLINE hn::Vec<D> PowerOfTwo(D d, hn::Vec<D> x) {
+  const hn::RebindToUnsigned<D> du;
+  return hn::BitCast(d, hn::ShiftLeft<kMantissaBits>(hn::BitCast(du, x)));
+}
+template <int kMantissaBits, class D, class V, std::size_t K>
+HWY_INLINE Several<V, K> PowerOfTwo(D d, const Several<V, K>& x) {
+  return InStep([d](V v) HWY_ATTR __attribute__((always_inline)) { return PowerOfTwo<kMantissaBits>(d, v); }, x);
+}
+
 template <int kShift = 0, class D, class V>
 HWY_INLINE ReducedExp<V> ReduceExp(D d, V x) {
   using T = hn::TFromD<D>;
   using C = MathConstants<T>;
   // The sum's lowest bits are the integer n + bias, ready to be moved to where the exponent stands.
-  const V rounder = hn::Set(d, C::kRounder + static_cast<T>(C::kExponentBias + kShift));
-  const V biased = hn::MulAdd(x, hn::Set(d, static_cast<T>(-1.44269504088896340736)), rounder);
-  const V n = hn::Sub(biased, rounder);
-  const hn::RebindToUnsigned<D> du;
-  const V scale = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::BitCast(du, biased)));
-  V r = hn::MulAdd(n, hn::Set(d, C::kLn2High), x);
-  r = hn::MulAdd(n, hn::Set(d, C::kLn2Low), r);
-  const V r2 = hn::Mul(r, r);
+  const auto rounder = hn::Set(d, C::kRounder + static_cast<T>(C::kExponentBias + kShift));
+  const auto biased = op::MulAdd(x, hn::Set(d, static_cast<T>(-1.44269504088896340736)), rounder);
+  const auto n = op::Sub(biased, rounder);
+  const V scale = PowerOfTwo<C::kMantissaBits>(d, biased);
+  auto r = op::MulAdd(n, hn::Set(d, C::kLn2High), x);
+  r = op::MulAdd(n, hn::Set(d, C::kLn2Low), r);
+  const V r2 = op::Mul(r, r);
   return {scale, r, r2, ExpPolynomial(d, r, r2)};
 }
 
@@ -162,26 +170,26 @@ HWY_INLINE V Exp(D d, V x) {
 
 // a - q b for q = a / b, exactly. Without FMA the factors are cut into halves, whose products are exact, and
 // taken off in order of size (Dekker 1971).
-template <class D, class V>
-HWY_INLINE V DivisionRemainder(D d, V a, V b, V q) {
+template <class D, class A, class V>
+HWY_INLINE V DivisionRemainder(D d, A a, V b, V q) {
 #if HWY_NATIVE_FMA
   (void)d;
-  return hn::NegMulAdd(q, b, a);
+  return op::NegMulAdd(q, b, a);
 #else
   const hn::RebindToUnsigned<D> du;
   using TU = hn::TFromD<decltype(du)>;
   // 12 of 24 bits, 27 of 53: the high halves have 12 and 26 bits, and only the product of the low ones of
   // double may round, in its last bit.
   constexpr int kLowBits = (MathConstants<hn::TFromD<D>>::kMantissaBits + 2) / 2;
-  const V high_bits = hn::BitCast(d, hn::Set(du, static_cast<TU>(~TU{0} << kLowBits)));
-  const V b_high = hn::And(b, high_bits);
-  const V b_low = hn::Sub(b, b_high);
-  const V q_high = hn::And(q, high_bits);
-  const V q_low = hn::Sub(q, q_high);
-  V rest = hn::Sub(a, hn::Mul(q_high, b_high));
-  rest = hn::Sub(rest, hn::Mul(q_high, b_low));
-  rest = hn::Sub(rest, hn::Mul(q_low, b_high));
-  return hn::Sub(rest, hn::Mul(q_low, b_low));
+  const auto high_bits = hn::BitCast(d, hn::Set(du, static_cast<TU>(~TU{0} << kLowBits)));
+  const V b_high = op::And(b, high_bits);
+  const V b_low = op::Sub(b, b_high);
+  const V q_high = op::And(q, high_bits);
+  const V q_low = op::Sub(q, q_high);
+  V rest = op::Sub(a, op::Mul(q_high, b_high));
+  rest = op::Sub(rest, op::Mul(q_high, b_low));
+  rest = op::Sub(rest, op::Mul(q_low, b_high));
+  return op::Sub(rest, op::Mul(q_low, b_low));
 #endif
 }
 
@@ -191,24 +199,22 @@ HWY_INLINE V DivisionRemainder(D d, V a, V b, V q) {
 // so that only the errors of t and of the last operation are left.
 template <class D, class V>
 HWY_INLINE V SigmoidOfNormal(D d, V x) {
-  const V one = hn::Set(d, 1);
+  const auto one = hn::Set(d, 1);
   const auto e = ReduceExp(d, x);
-  const V t = hn::MulSub(e.r2, e.q, e.r);
-  const V den = hn::MulAdd(e.scale, t, hn::Add(e.scale, one));
+  const V t = op::MulSub(e.r2, e.q, e.r);
+  const V den = op::MulAdd(e.scale, t, op::Add(e.scale, one));
   // The larger of s and 1 first: that difference is exact.
-  const V rest = hn::Add(hn::Sub(hn::Max(e.scale, one), den), hn::Min(e.scale, one));
-  const V err = hn::MulAdd(e.scale, t, rest);
-  const V q = hn::Div(one, den);
-  const V rho = hn::NegMulAdd(err, q, DivisionRemainder(d, one, den, q));
-  return hn::MulAdd(q, rho, q);
+  const V rest = op::Add(op::Sub(op::Max(e.scale, one), den), op::Min(e.scale, one));
+  const V err = op::MulAdd(e.scale, t, rest);
+  const V q = op::Div(one, den);
+  const V rho = op::NegMulAdd(err, q, DivisionRemainder(d, one, den, q));
+  return op::MulAdd(q, rho, q);
 }
 
-/// 1 / (1 + exp(-x)). float32: 1 ULP (without FMA 2.5), float64: 2 ULP. Never decreasing, in [0, 1],
-/// 1/2 at 0.
+// y = SigmoidOfNormal(x), completed where |x| > kNormalExp.
 template <class D, class V>
-HWY_INLINE V Sigmoid(D d, V x) {
+HWY_INLINE V SigmoidWithExtremes(D d, V x, V y) {
   using C = MathConstants<hn::TFromD<D>>;
-  V y = SigmoidOfNormal(d, x);
   const auto extreme = hn::Gt(hn::Abs(x), hn::Set(d, C::kNormalExp));
   if (HWY_UNLIKELY(!hn::AllFalse(d, extreme))) {
     const V one = hn::Set(d, 1);
@@ -219,33 +225,53 @@ HWY_INLINE V Sigmoid(D d, V x) {
   return y;
 }
 
-/// tanh(x). float32: 1 ULP (without FMA 2.5), float64: 2 ULP. Odd, never decreasing, in [-1, 1]; -0 gives -0,
-/// and tiny x gives x. With exp(2|x|) = s (1 + t):
-///   num + num_err = s - 1 + s t,   den + den_err = num + num_err + 2,   y = num / den
-/// corrected to first order by the remainder of the division and by what was lost before it; 1/den = (1 -
-/// y)/2.
+/// 1 / (1 + exp(-x)). float32: 1 ULP (without FMA 1.1), float64: 2 ULP. Never decreasing, in [0, 1],
+/// 1/2 at 0.
+template <class D, class V>
+HWY_INLINE V Sigmoid(D d, V x) {
+  return SigmoidWithExtremes(d, x, SigmoidOfNormal(d, x));
+}
+
+// tanh(|x|) from minus_2x = -2 |x|, where the result is not 1. With exp(2 |x|) = s (1 + t):
+//   num + num_err = s - 1 + s t,   den + den_err = num + num_err + 2,   y = num / den
+// corrected to first order by the remainder of the division and by what was lost before it, with the factor
+// 1 / den = (1 - y) / 2.
+template <class D, class V>
+HWY_INLINE V TanhOfNormal(D d, V minus_2x) {
+  using T = hn::TFromD<D>;
+  const auto two = hn::Set(d, 2);
+  const auto e = ReduceExp(d, minus_2x);
+  const V s_minus_1 = op::Sub(e.scale, hn::Set(d, 1));
+  const V p = op::Mul(e.r2, e.q);
+  const V base = op::NegMulAdd(e.scale, e.r, s_minus_1);
+  const V num = op::MulAdd(e.scale, p, base);
+  const V base_err = op::NegMulAdd(e.scale, e.r, op::Sub(s_minus_1, base));
+  const V num_err = op::MulAdd(e.scale, p, op::Add(op::Sub(base, num), base_err));
+  const V den = op::Add(num, two);
+  const V den_err = op::Add(op::Sub(num, op::Sub(den, two)), num_err);
+  const V q = op::Div(num, den);
+  const V remainder = op::NegMulAdd(q, den_err, op::Add(DivisionRemainder(d, num, den, q), num_err));
+  const auto half = hn::Set(d, static_cast<T>(0.5));
+  return op::MulAdd(remainder, op::NegMulAdd(half, q, half), q);
+}
+
+// -2 |x|, and y = TanhOfNormal of it completed: 1 for large |x|, and the sign.
+template <class D, class V>
+HWY_INLINE V TanhArgument(D d, V x) {
+  return hn::Or(hn::Add(x, x), hn::SignBit(d));
+}
+template <class D, class V>
+HWY_INLINE V TanhWithExtremes(D d, V x, V y) {
+  using C = MathConstants<hn::TFromD<D>>;
+  y = hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Set(d, C::kTanhOne)), hn::Set(d, 1), y);
+  return hn::Or(y, hn::And(hn::SignBit(d), x));
+}
+
+/// tanh(x). float32: 1 ULP, float64: 2 ULP. Odd, never decreasing, in [-1, 1]; -0 gives -0, and tiny x gives
+/// x.
 template <class D, class V>
 HWY_INLINE V Tanh(D d, V x) {
-  using T = hn::TFromD<D>;
-  using C = MathConstants<T>;
-  const V one = hn::Set(d, 1);
-  const V two = hn::Set(d, 2);
-  const V sign = hn::SignBit(d);
-  const auto e = ReduceExp(d, hn::Or(hn::Add(x, x), sign));
-  const V s_minus_1 = hn::Sub(e.scale, one);
-  const V p = hn::Mul(e.r2, e.q);
-  const V base = hn::NegMulAdd(e.scale, e.r, s_minus_1);
-  const V num = hn::MulAdd(e.scale, p, base);
-  const V base_err = hn::NegMulAdd(e.scale, e.r, hn::Sub(s_minus_1, base));
-  const V num_err = hn::MulAdd(e.scale, p, hn::Add(hn::Sub(base, num), base_err));
-  const V den = hn::Add(num, two);
-  const V den_err = hn::Add(hn::Sub(num, hn::Sub(den, two)), num_err);
-  const V q = hn::Div(num, den);
-  const V remainder = hn::NegMulAdd(q, den_err, hn::Add(DivisionRemainder(d, num, den, q), num_err));
-  const V half = hn::Set(d, static_cast<T>(0.5));
-  V y = hn::MulAdd(remainder, hn::NegMulAdd(half, q, half), q);
-  y = hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Set(d, C::kTanhOne)), one, y);
-  return hn::Or(y, hn::And(sign, x));
+  return TanhWithExtremes(d, x, TanhOfNormal(d, TanhArgument(d, x)));
 }
 
 /// log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|)). float32: 2 ULP, float64: 2 ULP. With e = exp(-|x|) and

@@ -87,8 +87,6 @@ HWY_INLINE void ForEachVector(D d, std::size_t n, const Visit& visit) {
       return Name(d, x);                      \
     }                                         \
   };
-SLUICE_MAP(Sigmoid)
-SLUICE_MAP(Tanh)
 SLUICE_MAP(LogSigmoid)
 SLUICE_MAP(HardSigmoid)
 SLUICE_MAP(HardSigmoidOnnx)
@@ -103,6 +101,54 @@ void Map(const T* x, T* y, std::size_t n) {
   ForEachVector(d, n, [&](auto access, std::size_t i) HWY_ATTR {
     access.Store(Function()(d, access.Load(d, x + i)), d, y + i);
   });
+}
+
+// How many vectors go in step. Measured: with four, AVX-512 runs sigmoid 10 % and tanh 20 % faster. Elsewhere
+// one: there are half the registers, and g++ 12 moves arrays of 256-bit vectors through integer registers.
+#if HWY_TARGET == HWY_AVX3
+constexpr std::size_t kInStep = 4;
+#else
+constexpr std::size_t kInStep = 1;
+#endif
+
+// after(x, formula(before(x))) on all elements.
+template <class Before, class Formula, class After, typename T>
+HWY_INLINE void MapInStep(const T* x, T* y, std::size_t n, Before before, Formula formula, After after) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; kInStep > 1 && i + kInStep * lanes <= n; i += kInStep * lanes) {
+    Several<V, kInStep> v;
+#pragma GCC unroll 8
+    for (std::size_t k = 0; k < kInStep; ++k) v.v[k] = before(d, hn::LoadU(d, x + i + k * lanes));
+    v = formula(d, v);
+#pragma GCC unroll 8
+    for (std::size_t k = 0; k < kInStep; ++k)
+      hn::StoreU(after(d, hn::LoadU(d, x + i + k * lanes), v.v[k]), d, y + i + k * lanes);
+  }
+  ForEachVector(d, n - i, [&](auto access, std::size_t j) HWY_ATTR {
+    const V value = access.Load(d, x + i + j);
+    access.Store(after(d, value, formula(d, before(d, value))), d, y + i + j);
+  });
+}
+
+template <typename T>
+void SigmoidArray(const T* x, T* y, std::size_t n) {
+  MapInStep(
+      x, y, n, [](auto, auto v) HWY_ATTR __attribute__((always_inline)) { return v; },
+      [](auto d, auto v) HWY_ATTR __attribute__((always_inline)) { return SigmoidOfNormal(d, v); },
+      [](auto d, auto v, auto result) HWY_ATTR
+      __attribute__((always_inline)) { return SigmoidWithExtremes(d, v, result); });
+}
+
+template <typename T>
+void TanhArray(const T* x, T* y, std::size_t n) {
+  MapInStep(
+      x, y, n, [](auto d, auto v) HWY_ATTR __attribute__((always_inline)) { return TanhArgument(d, v); },
+      [](auto d, auto v) HWY_ATTR __attribute__((always_inline)) { return TanhOfNormal(d, v); },
+      [](auto d, auto v, auto result) HWY_ATTR
+      __attribute__((always_inline)) { return TanhWithExtremes(d, v, result); });
 }
 
 template <typename T>
@@ -212,8 +258,8 @@ const GateMath<T>* GateMathTable() {
   static const GateMath<T> table{
       .target = target_name(HWY_TARGET),
       .has_fma = HWY_NATIVE_FMA != 0,
-      .sigmoid = &Map<SigmoidFunction, T>,
-      .tanh = &Map<TanhFunction, T>,
+      .sigmoid = &SigmoidArray<T>,
+      .tanh = &TanhArray<T>,
       .log_sigmoid = &Map<LogSigmoidFunction, T>,
       .hard_sigmoid = &Map<HardSigmoidFunction, T>,
       .hard_sigmoid_onnx = &Map<HardSigmoidOnnxFunction, T>,

@@ -220,6 +220,28 @@ TEST_F(Run, ConvolutionsStepTheSameToo) {
   expect_error(program("run padded --input x.npy --output b.npy --step"), 2, "--step");
 }
 
+TEST_F(Run, RowsTooShortForAConvolutionHaveTheSameValueStepByStep) {
+  StateDict<float> weights;
+  weights.set("conv.weight", pattern<float>({4, kInput, 5}, 3));
+  weights.set("head.weight", pattern<float>({2, 4}, 11));
+  weights.set("head.bias", pattern<float>({2}, 12));
+  const std::string conv =
+      R"({"type": "Conv1d", "prefix": "conv", "in_channels": 3, "out_channels": 4, "bias": false, "kernel_size": 5})";
+  const std::string head = R"({"type": "Linear", "prefix": "head", "in_features": 4, "out_features": 2})";
+  for (const std::string pooling : {"LastStep", "MeanOverTime"}) {
+    save_model("short", "[" + conv + R"(, {"type": ")" + pooling + "\"}, " + head + "]", weights);
+    expect_ok(program("run short --input x.npy --lengths lengths.npy --output a.npy"));
+    expect_ok(program("run short --input x.npy --lengths lengths.npy --output b.npy --step"));
+    expect_same_file("a.npy", "b.npy");
+  }
+  save_npy(program.folder / "four.npy", Tensor<float>({4, 1, kInput}).view());
+  for (const std::string step : {"", " --step"}) {
+    expect_error(program("run short --input four.npy --output c.npy" + step), 1, "shorter than the kernel");
+  }
+  save_npy(program.folder / "none.npy", Tensor<float>({std::size_t{1} << 40, 0, kInput}).view());
+  expect_ok(program("run lstm.safetensors --input none.npy --output n.npy --step"));
+}
+
 TEST_F(Run, IndicesGoToAnEmbedding) {
   StateDict<float> weights;
   weights.set("weight", pattern<float>({4, 3}, 3));

@@ -107,7 +107,7 @@ SLUICE_FOR_EACH_MACHINE void check_block(const Function& f, const std::vector<fl
   for (std::size_t i = 0; i < n; ++i) {
     const double error = ulp_error(y[i], want[i]);
     worst = error > worst ? error : worst;
-    outside |= !(y[i] >= f.low) | !(y[i] <= f.high);
+    outside |= static_cast<int>(!(y[i] >= f.low)) | static_cast<int>(!(y[i] <= f.high));
   }
   for (std::size_t i = 1; i < n; ++i) disorder |= y[i] * direction < y[i - 1] * direction;
   if (worst > found.ulp) {

@@ -129,7 +129,7 @@ TEST(BareLayer, ACellRunsOverTimeAsALayer) {
 TEST(BareLayer, EveryTensorIsUsed) {
   StateDict<double> extra = lstm_weights();
   extra.set("head.weight", values({1, 3}, 5));
-  expect_contains(refusal(extra), "tensor 'head.weight' belongs to no module");
+  expect_contains(refusal(extra), "tensor 'head.weight' belongs to no module of the bare layer");
   StateDict<double> gap = lstm_weights();
   gap.set("weight_ih_l2", values({12, 3}, 5));
   expect_contains(refusal(gap), "tensor 'weight_ih_l2' belongs to no module");
@@ -138,7 +138,7 @@ TEST(BareLayer, EveryTensorIsUsed) {
   expect_contains(refusal(reverse), "tensor 'weight_hh_l0_reverse' belongs to no module");
   const auto missing =
       weights_of({{"weight_ih_l0", {12, 2}}, {"weight_hh_l0", {12, 3}}, {"bias_ih_l0", {12}}});
-  expect_contains(refusal(missing), "'bias_hh_l0'");
+  expect_contains(refusal(missing), "bare layer[0] (LSTM): no tensor named 'bias_hh_l0'");
 }
 
 TEST(BareLayer, ShapesThatDoNotFit) {
