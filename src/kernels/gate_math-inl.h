@@ -124,7 +124,8 @@ HWY_INLINE hn::Vec<D> PowerOfTwo(D d, hn::Vec<D> x) {
 }
 template <int kMantissaBits, class D, class V, std::size_t K>
 HWY_INLINE Several<V, K> PowerOfTwo(D d, const Several<V, K>& x) {
-  return InStep([d](V v) HWY_ATTR __attribute__((always_inline)) { return PowerOfTwo<kMantissaBits>(d, v); }, x);
+  return InStep(
+      [d](V v) HWY_ATTR __attribute__((always_inline)) { return PowerOfTwo<kMantissaBits>(d, v); }, x);
 }
 
 template <int kShift = 0, class D, class V>
