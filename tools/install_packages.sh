@@ -5,6 +5,7 @@
 #
 #   bash tools/install_packages.sh          for the library, its tests, benchmarks and examples
 #   bash tools/install_packages.sh clang    also clang, its sanitizers, fuzzer and formatter
+#   bash tools/install_packages.sh neon     also what compiles for 64-bit Arm, and qemu that runs it
 set -euo pipefail
 
 packages=(
@@ -16,10 +17,12 @@ packages=(
   python3-pip                                     # fetches its model
 )
 clang_packages=(clang libomp-dev llvm clang-format clang-tidy)
+neon_packages=(g++-aarch64-linux-gnu qemu-user libhwy-dev:arm64 libgtest-dev:arm64 libgomp1:arm64)
 
 for set in "$@"; do
   case $set in
     clang) packages+=("${clang_packages[@]}") ;;
+    neon) packages+=("${neon_packages[@]}") ;;
     *)
       echo "install_packages.sh: unknown set of packages: $set" >&2
       exit 2
@@ -47,6 +50,9 @@ if [[ $(id -u) -ne 0 ]]; then
     exit 1
   }
   as_root=(sudo)
+fi
+if [[ ${missing[*]} == *:arm64* && $(dpkg --print-architecture) != arm64 ]]; then
+  "${as_root[@]}" dpkg --add-architecture arm64
 fi
 "${as_root[@]}" apt-get update -qq </dev/null
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \

@@ -89,7 +89,7 @@ class TensorView {
     std::ptrdiff_t offset = 0;
     std::size_t i = 0;
     ((offset += static_cast<std::ptrdiff_t>(index) * strides_[i++]), ...);
-    return data_[offset];
+    return data_[offset];  // NOLINT(clang-analyzer-core.uninitialized.UndefReturn)
   }
 
   /// The view with dimensions a and b exchanged; no element moves.

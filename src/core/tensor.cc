@@ -37,10 +37,10 @@ Shape::Shape(std::span<const std::size_t> dims) : rank_(dims.size()) {
   }
   std::copy(dims.begin(), dims.end(), dims_.begin());
   // Also with a zero among the dimensions, so that strides never overflow.
-  constexpr std::size_t limit = std::numeric_limits<std::size_t>::max() / 2;
+  constexpr std::size_t kLimit = std::numeric_limits<std::size_t>::max() / 2;
   std::size_t product = 1;
   for (const std::size_t d : dims) {
-    if (d != 0 && product > limit / d) {
+    if (d != 0 && product > kLimit / d) {
       throw ShapeError("Shape: the number of elements of " + to_string() + " does not fit in 63 bits");
     }
     if (d != 0) product *= d;
@@ -102,10 +102,10 @@ void Tensor<T>::Free::operator()(T* p) const noexcept {
 
 template <class T>
 Tensor<T>::Tensor(const Shape& shape) : shape_(shape) {
-  constexpr std::size_t limit =
+  constexpr std::size_t kLimit =
       static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
   const std::size_t n = shape.size();
-  if (n > limit) throw ShapeError("Tensor: " + shape.to_string() + " does not fit in the address space");
+  if (n > kLimit) throw ShapeError("Tensor: " + shape.to_string() + " does not fit in the address space");
   // One element at least, so that an empty tensor is told from a null one.
   const std::size_t bytes = std::max<std::size_t>(n, 1) * sizeof(T);
   data_.reset(static_cast<T*>(::operator new[](bytes, kAlignment)));

@@ -160,8 +160,8 @@ Tensor<T> copy_elements(std::span<const std::byte> data, const Shape& shape, std
 
 template <class T>
 std::string make_header(const Shape& shape) {
-  constexpr const char* descr = std::is_same_v<T, float> ? "<f4" : std::is_same_v<T, double> ? "<f8" : "<i8";
-  std::string text = std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': (";
+  constexpr const char* kDescr = std::is_same_v<T, float> ? "<f4" : std::is_same_v<T, double> ? "<f8" : "<i8";
+  std::string text = std::string("{'descr': '") + kDescr + "', 'fortran_order': False, 'shape': (";
   for (std::size_t i = 0; i < shape.rank(); ++i) {
     text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
   }

@@ -26,11 +26,11 @@ Conv1dOptions checked(Conv1dOptions options) {
                 std::to_string(options.out_channels) + " out_channels");
   }
   // So that no sum of sizes overflows.
-  constexpr std::size_t most = std::size_t{1} << 60;
-  if (options.padding > most) {
+  constexpr std::size_t kMost = std::size_t{1} << 60;
+  if (options.padding > kMost) {
     throw Error("Conv1d: padding is " + std::to_string(options.padding) + ", expected at most 2^60");
   }
-  if (options.dilation > most / options.kernel_size) {
+  if (options.dilation > kMost / options.kernel_size) {
     throw Error("Conv1d: dilation is " + std::to_string(options.dilation) + ", too large for kernel_size " +
                 std::to_string(options.kernel_size));
   }

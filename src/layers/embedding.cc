@@ -18,10 +18,10 @@ const EmbeddingOptions& checked(const EmbeddingOptions& options) {
                 " and embedding_dim is " + std::to_string(options.embedding_dim) + ", expected at least 1");
   }
   // Indices travel as elements of T, and all whole numbers up to 2^digits are elements of T.
-  constexpr std::size_t most = std::size_t{1} << std::numeric_limits<T>::digits;
-  if (options.num_embeddings > most) {
+  constexpr std::size_t kMost = std::size_t{1} << std::numeric_limits<T>::digits;
+  if (options.num_embeddings > kMost) {
     throw Error("Embedding: num_embeddings is " + std::to_string(options.num_embeddings) +
-                ", expected at most " + std::to_string(most) + ", the whole numbers that are exact in a " +
+                ", expected at most " + std::to_string(kMost) + ", the whole numbers that are exact in a " +
                 (sizeof(T) == 4 ? "float" : "double"));
   }
   return options;
