@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The main job on real speech, against probabilities computed in float64 by another program.
 #include <gtest/gtest.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +14,7 @@
 #include <vector>
 
 #include "support/count_allocations.h"
+#include "support/system_calls.h"
 #include "vad/network.h"
 #include "vad/recording.h"
 
@@ -93,20 +90,13 @@ TEST_F(SpeechExample, AWindowTakesNoMemory) {
 }
 
 TEST_F(SpeechExample, AWindowMakesNoSystemCall) {
-  if (!sluice::test::can_count_allocations()) GTEST_SKIP() << "sanitizers make system calls";
   auto vad = detector<float>();
   const auto input = windows<float>();
-  const pid_t child = fork();
-  if (child == 0) {
-    // From here on the kernel kills this process at any system call but read, write and exit.
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) _exit(77);
+  const auto outcome = sluice::test::run_without_system_calls([&] {
     for (std::size_t i = 0; i < 20; ++i) vad.step(input[i]);
-    syscall(SYS_exit, 0);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "this system has no seccomp";
-  EXPECT_TRUE(WIFEXITED(status)) << "killed by signal " << WTERMSIG(status);
+  });
+  if (outcome == sluice::test::Confined::kUnavailable) GTEST_SKIP() << "no seccomp here, or a sanitizer";
+  EXPECT_EQ(outcome, sluice::test::Confined::kReturned);
 }
 
 TEST_F(SpeechExample, ResetGivesTheBitsOfAFreshDetector) {

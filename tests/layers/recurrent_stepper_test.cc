@@ -70,6 +70,22 @@ TYPED_TEST(RecurrentStepper, TakesNoMemoryFromTheFirstStepOn) {
   }
 }
 
+TYPED_TEST(RecurrentStepper, MakesNoSystemCall) {
+  using T = TypeParam;
+  for (const RecurrentOptions& options : every_kind(4, 40, 3)) {
+    SCOPED_TRACE(describe(options));
+    const RecurrentNet<T> net = random_net<T>(options);
+    const auto stepper = net.stepper(5, 4);
+    const Tensor<T> x({5, 4});
+    const auto outcome = test::run_without_system_calls([&] {
+      for (int i = 0; i < 3; ++i) stepper->step(x.data());
+      stepper->reset();
+    });
+    if (outcome == test::Confined::kUnavailable) GTEST_SKIP() << "no seccomp here, or a sanitizer";
+    EXPECT_EQ(outcome, test::Confined::kReturned);
+  }
+}
+
 // cudnn.torch 348: a reset that had no effect until the batch size changed.
 TYPED_TEST(RecurrentStepper, ResetAfterAnyNumberOfStepsIsAFreshStart) {
   using T = TypeParam;

@@ -16,6 +16,7 @@
 #include "support/count_allocations.h"
 #include "support/expect_same_bits.h"
 #include "support/random.h"
+#include "support/system_calls.h"
 
 namespace sluice::test {
 
@@ -111,6 +112,16 @@ void expect_step_takes_no_memory(const Module<T>& module, const Tensor<T>& x) {
   EXPECT_EQ(calls, 0u);
 }
 
+template <class T>
+void expect_step_makes_no_system_call(const Module<T>& module, const Tensor<T>& x) {
+  const auto stepper = module.stepper(x.dim(1), x.dim(2));
+  EXPECT_NE(run_without_system_calls([&] {
+              for (std::size_t t = 0; t < x.dim(0); ++t) stepper->step(x.data() + t * x.dim(1) * x.dim(2));
+              stepper->reset();
+            }),
+            Confined::kKilled);
+}
+
 /// All of the above on x [T, B, F].
 template <class T>
 void expect_module_promises(const Module<T>& module, const Tensor<T>& x) {
@@ -119,6 +130,7 @@ void expect_module_promises(const Module<T>& module, const Tensor<T>& x) {
   expect_threads_agree(module, x);
   expect_reset_is_fresh(module, x);
   expect_step_takes_no_memory(module, x);
+  expect_step_makes_no_system_call(module, x);
 }
 
 /// The message of the Error (or of a type derived from it) that body() throws.
