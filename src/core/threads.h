@@ -12,9 +12,17 @@ namespace sluice {
 /// Threads that a call may use: at most `requested` (0: what OpenMP would take, OMP_NUM_THREADS), never more
 /// than there are processors, and one inside somebody else's parallel region, so that teams never nest.
 inline int thread_limit(int requested) noexcept {
-  if (omp_in_parallel()) return 1;
+  if (requested == 1 || omp_in_parallel()) return 1;  // a call for one thread asks OpenMP nothing
   const int most = std::min(requested > 0 ? requested : omp_get_max_threads(), omp_get_num_procs());
   return std::max(most, 1);
+}
+
+/// The part of parallel_ranges that enters OpenMP. Apart and never inlined: clang asks its OpenMP for the
+/// thread's number where a function with a parallel region begins, and the first such call takes memory.
+template <class Body>
+[[gnu::noinline]] void run_ranges_in_team(std::size_t n, std::size_t ranges, const Body& body) {
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(ranges))
+  for (std::size_t i = 0; i < ranges; ++i) body(n * i / ranges, n * (i + 1) / ranges);
 }
 
 /// Calls body(begin, end) over [0, n) in contiguous ranges, one a thread, each of at least `grain` items.
@@ -24,12 +32,11 @@ void parallel_ranges(std::size_t n, std::size_t grain, int threads, const Body& 
   // A small job does not even ask how many processors there are: GNU's OpenMP makes a system call of that.
   std::size_t ranges = n / std::max<std::size_t>(grain, 1);
   if (ranges > 1) ranges = std::min(ranges, static_cast<std::size_t>(thread_limit(threads)));
-  if (ranges <= 1) {
-    if (n > 0) body(std::size_t{0}, n);
-    return;
+  if (ranges > 1) {
+    run_ranges_in_team(n, ranges, body);
+  } else if (n > 0) {
+    body(std::size_t{0}, n);
   }
-#pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(ranges))
-  for (std::size_t i = 0; i < ranges; ++i) body(n * i / ranges, n * (i + 1) / ranges);
 }
 
 }  // namespace sluice

@@ -89,10 +89,20 @@ void RecurrentRun<T>::make_workers(const RecurrentPlan& plan) {
 
 template <class T>
 void RecurrentRun<T>::run() noexcept {
-  const auto run_alone = [this] {
-    for (Worker& worker : alone_) run_worker(worker);
-  };
-  if (workers_.empty()) return run_alone();
+  if (workers_.empty()) {
+    run_alone();
+  } else {
+    run_team();
+  }
+}
+
+template <class T>
+void RecurrentRun<T>::run_alone() noexcept {
+  for (Worker& worker : alone_) run_worker(worker);
+}
+
+template <class T>
+void RecurrentRun<T>::run_team() noexcept {
 #pragma omp parallel num_threads(static_cast <int>(workers_.size()))
   {
     const auto thread = static_cast<std::size_t>(omp_get_thread_num());

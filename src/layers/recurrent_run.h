@@ -69,6 +69,9 @@ class RecurrentRun {
     T* c_n;
   };
 
+  void run_alone() noexcept;
+  // Apart and never inlined, as run_ranges_in_team in core/threads.h is.
+  [[gnu::noinline]] void run_team() noexcept;
   void make_groups(const RecurrentPlan& plan);
   Worker make_worker(Group& group, std::size_t first_direction, std::size_t last_direction,
                      UnitShare share) const;
