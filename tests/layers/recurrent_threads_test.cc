@@ -55,6 +55,40 @@ TEST(RecurrentThreads, SteppersOfOneNetworkRunAtOnce) {
   for (const auto& out : got) EXPECT_EQ(out, want);
 }
 
+// PyTorch 27971, ONNX Runtime 2008, oneDNN 489: memory that grew with every new shape.
+TEST(RecurrentThreads, NothingIsKeptForAnyShape) {
+  if (!test::can_count_allocations()) GTEST_SKIP() << "the heap of this build cannot be counted";
+  const auto options = test::options_of(CellKind::kLstm, 8, 24, 2, true);
+  const RecurrentNet<float> net = random_net<float>(options);
+  const Tensor<float> x = random_tensor<float>({60, 5, 8}, -1, 1, 4);
+  const auto blocks = [] { return test::allocation_count() - test::free_count(); };
+  const auto run = [&](std::size_t steps, std::size_t batch) {
+    net.forward(x.view().narrow(0, 0, steps).narrow(1, 0, batch), {}, SequenceLayout::kTimeFirst);
+  };
+  run(60, 5);  // whatever OpenMP takes once
+  const std::size_t before = blocks();
+  for (std::size_t steps = 0; steps <= 60; ++steps) {
+    for (std::size_t batch = 0; batch <= 5; ++batch) run(steps, batch);
+  }
+  EXPECT_EQ(blocks(), before);
+}
+
+// PyTorch 41486: memory that grew with every thread of the user's that made a call.
+TEST(RecurrentThreads, NothingIsKeptForAnyCallingThread) {
+  if (!test::can_count_allocations()) GTEST_SKIP() << "the heap of this build cannot be counted";
+  const auto options = test::options_of(CellKind::kGru, 8, 24, 2);
+  const RecurrentNet<float> net = random_net<float>(options);
+  const Tensor<float> x = random_tensor<float>({10, 2, 8}, -1, 1, 4);
+  const auto blocks = [] { return test::allocation_count() - test::free_count(); };
+  const auto run = [&] {
+    std::thread([&] { net.forward(x.view(), {.threads = 1}, SequenceLayout::kTimeFirst); }).join();
+  };
+  run();  // whatever the first thread of a program takes
+  const std::size_t before = blocks();
+  for (int i = 0; i < 100; ++i) run();
+  EXPECT_EQ(blocks(), before);
+}
+
 // More threads than processors that meet at every step: slow, but they come through.
 TEST(RecurrentThreads, OversubscribedTeamsComeThrough) {
   const auto options = test::options_of(CellKind::kLstm, 8, 100, 2, true, 30);
