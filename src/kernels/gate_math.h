@@ -17,7 +17,7 @@ struct GateMath {
   bool has_fma;
 
   Map sigmoid;            // f32 1.0, f64 2
-  Map tanh;               // f32 1.5, f64 2
+  Map tanh;               // f32 1.0, f64 2
   Map log_sigmoid;        // f32 2, f64 2
   Map hard_sigmoid;       // x/6 + 1/2 in [0, 1]
   Map hard_sigmoid_onnx;  // 0.2x + 0.5 in [0, 1]

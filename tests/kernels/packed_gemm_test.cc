@@ -4,31 +4,19 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "layers/packed_linear.h"
 #include "layers/packed_weights.h"
 #include "sluice/target.h"
+#include "support/expect_same_bits.h"
+#include "support/random.h"
 
 namespace sluice {
 namespace {
-
-template <class T>
-Tensor<T> random_tensor(const Shape& shape, std::mt19937& engine) {
-  Tensor<T> tensor(shape);
-  std::uniform_real_distribution<T> uniform(T{-1}, T{1});
-  for (T& value : tensor.span()) value = uniform(engine);
-  return tensor;
-}
-
-template <class T>
-bool same_bits(std::span<const T> a, std::span<const T> b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
-}
 
 // One cell of every kind has weights, a batch and room for results; `Kind` says which.
 enum class Kind { kLstm, kGru, kRnnTanh, kRnnRelu, kGruBeforeGates, kGruBeforeCandidate };
@@ -71,16 +59,17 @@ template <class T>
 struct Cell {
   Cell(Kind kind, std::size_t units, std::size_t inputs, std::size_t batch)
       : kind(kind), units(units), inputs(inputs), batch(batch) {
-    std::mt19937 engine(static_cast<unsigned>(units * 1000 + inputs * 10 + batch));
+    std::uint64_t seed = units * 1000 + inputs * 10 + batch;
+    const auto random = [&](const Shape& shape) { return random_tensor<T>(shape, -1, 1, seed++); };
     const std::size_t rows = gates_of(kind) * units;
-    w = random_tensor<T>({rows, inputs}, engine);
-    u = random_tensor<T>({rows, units}, engine);
-    bias_ih = random_tensor<T>({rows}, engine);
-    bias_hh = random_tensor<T>({rows}, engine);
-    x = random_tensor<T>({batch, inputs}, engine);
-    h = random_tensor<T>({batch, units}, engine);
-    c = random_tensor<T>({batch, units}, engine);
-    entry = random_tensor<T>({batch, units}, engine);
+    w = random({rows, inputs});
+    u = random({rows, units});
+    bias_ih = random({rows});
+    bias_hh = random({rows});
+    x = random({batch, inputs});
+    h = random({batch, units});
+    c = random({batch, units});
+    entry = random({batch, units});
   }
 
   PackedWeights<T> pack() const {
@@ -247,8 +236,9 @@ TYPED_TEST(PackedGemmTest, BitsDoNotDependOnHowTheStepIsCut) {
           const auto rows = [&](const Tensor<T>& t) {
             return t.span().subspan(first * units, count * units);
           };
-          ASSERT_TRUE(same_bits<T>(part.h.span(), rows(whole.h))) << target << " " << units << " " << first;
-          ASSERT_TRUE(same_bits<T>(part.c.span(), rows(whole.c))) << target << " " << units << " " << first;
+          SCOPED_TRACE(target + " units " + std::to_string(units) + " from row " + std::to_string(first));
+          expect_same_bits<T>(part.h.span(), rows(whole.h));
+          expect_same_bits<T>(part.c.span(), rows(whole.c));
         };
         expect_equal(run(cell, InputPart::kInAdvance, 0, 13), 0, 13);
         for (const std::size_t cut : {1, 2}) expect_equal(run(cell, InputPart::kInStep, 0, 13, cut), 0, 13);
@@ -275,8 +265,9 @@ TYPED_TEST(PackedGemmTest, EveryTargetWithFmaGivesTheSameBits) {
         set_target(target);
         if (!target_has_fma()) continue;
         const Result<T> other = run(cell, InputPart::kInStep, 0, 7);
-        ASSERT_TRUE(same_bits<T>(best.h.span(), other.h.span())) << target << " " << units;
-        ASSERT_TRUE(same_bits<T>(best.c.span(), other.c.span())) << target << " " << units;
+        SCOPED_TRACE(target + " units " + std::to_string(units));
+        expect_same_bits<T>(best.h.span(), other.h.span());
+        expect_same_bits<T>(best.c.span(), other.c.span());
       }
     }
   }
@@ -284,14 +275,13 @@ TYPED_TEST(PackedGemmTest, EveryTargetWithFmaGivesTheSameBits) {
 
 TYPED_TEST(PackedGemmTest, LinearMatchesDoubleReference) {
   using T = TypeParam;
-  std::mt19937 engine(5);
   for (const std::string& target : available_targets()) {
     set_target(target);
     for (const std::size_t out : {1, 15, 16, 17, 33, 64, 65, 130}) {
       for (const std::size_t in : {0, 1, 7, 64}) {
         for (const std::size_t rows : {0, 1, 2, 5, 6, 7, 100}) {
-          const Tensor<T> w = random_tensor<T>({out, in}, engine), bias = random_tensor<T>({out}, engine);
-          const Tensor<T> x = random_tensor<T>({rows, in}, engine);
+          const Tensor<T> w = random_tensor<T>({out, in}, -1, 1, 1), bias = random_tensor<T>({out}, -1, 1, 2);
+          const Tensor<T> x = random_tensor<T>({rows, in}, -1, 1, 3);
           Tensor<T> y({rows, out});
           const PackedLinear<T> linear(w.view(), bias.view());
           linear.run(x.data(), static_cast<std::ptrdiff_t>(in), y.data(), static_cast<std::ptrdiff_t>(out),
@@ -319,22 +309,20 @@ TYPED_TEST(PackedGemmTest, LinearMatchesDoubleReference) {
 
 TYPED_TEST(PackedGemmTest, LinearGivesTheSameBitsAtAnyThreadCount) {
   using T = TypeParam;
-  std::mt19937 engine(6);
-  const Tensor<T> w = random_tensor<T>({300, 200}, engine), x = random_tensor<T>({101, 200}, engine);
+  const Tensor<T> w = random_tensor<T>({300, 200}, -1, 1, 4), x = random_tensor<T>({101, 200}, -1, 1, 5);
   const PackedLinear<T> linear(w.view());
   Tensor<T> one({101, 300}), many({101, 300});
   linear.run(x.data(), 200, one.data(), 300, 101, 1);
   linear.run(x.data(), 200, many.data(), 300, 101, 4);
-  EXPECT_TRUE(same_bits<T>(one.span(), many.span()));
+  expect_same_bits<T>(one.span(), many.span());
 }
 
 TEST(PackedWeights, StridedWeightsPackAsContiguousOnes) {
-  std::mt19937 engine(7);
-  const Tensor<float> transposed = random_tensor<float>({9, 20}, engine);
+  const Tensor<float> transposed = random_tensor<float>({9, 20}, -1, 1, 6);
   const Tensor<float> w(transposed.view().transpose(0, 1));
   const PackedWeights<float> a = pack_gates<float>(4, w.view(), {}, {}, {});
   const PackedWeights<float> b = pack_gates<float>(4, transposed.view().transpose(0, 1), {}, {}, {});
-  EXPECT_TRUE(same_bits<float>(a.weights.span(), b.weights.span()));
+  expect_same_bits<float>(a.weights.span(), b.weights.span());
 }
 
 }  // namespace
