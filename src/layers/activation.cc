@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "cells/elementwise.h"
 #include "core/check.h"
 #include "core/threads.h"
 #include "kernels/gate_math.h"
@@ -13,9 +14,6 @@ namespace sluice {
 namespace {
 
 using kernels::GateMath;
-
-// Below about this many elements a thread's work costs less than starting it.
-constexpr std::size_t kGrainElements = std::size_t{1} << 15;
 
 constexpr std::array<std::pair<ActivationKind, std::string_view>, 8> kNames{{
     {ActivationKind::kSigmoid, "Sigmoid"},
@@ -113,7 +111,7 @@ Tensor<T> Activation<T>::forward(TensorView<const T> x, const RunOptions& option
   // Elementwise functions may be cut anywhere, softmax between rows.
   const std::size_t features = kind_ != ActivationKind::kSoftmax || x.rank() == 0 ? 1 : x.dim(x.rank() - 1);
   if (x.size() == 0) return y;
-  parallel_ranges(x.size() / features, kGrainElements / features + 1, options.threads,
+  parallel_ranges(x.size() / features, kElementsPerThread / features + 1, options.threads,
                   [&](std::size_t begin, std::size_t end) {
                     apply(*math_, kind_, from + begin * features, y.data() + begin * features, end - begin,
                           features);
