@@ -42,9 +42,9 @@ template <class T>
 void fill_row(const Model<T>& model, const Inputs<T>& inputs, std::size_t b, Tensor<T>& y) {
   const Tensor<T> row(time_first(model, inputs.x).narrow(1, b, 1));
   const Tensor<T> x(model.batch_first() ? row.view().transpose(0, 1) : row.view());
-  const Tensor<T> value = model.run(
-      x.view(),
-      std::span(inputs.lengths).subspan(inputs.lengths.empty() ? 0 : b, inputs.lengths.empty() ? 0 : 1));
+  std::vector<std::int64_t> length;
+  if (!inputs.lengths.empty()) length.push_back(inputs.lengths[b]);
+  const Tensor<T> value = model.run(x.view(), length);
   std::copy_n(value.data(), value.size(), &y(0, b, 0));
 }
 

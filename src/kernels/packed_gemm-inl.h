@@ -27,6 +27,7 @@
 #include "kernels/cell_gates-inl.h"
 #include "kernels/gate_math-inl.h"
 #include "kernels/packed_gemm.h"
+#include "kernels/partial-inl.h"
 #include "kernels/target.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -139,23 +140,18 @@ void ForEachTile(const PackedMatrix<T>& w, std::size_t count, std::size_t begin,
   }
 }
 
-// The last block's vectors may hold less than a vector of units: these move `n` of them.
+// The last block's vectors may hold less than a vector of units: these move at most `n` of them.
 template <class D, typename T>
 hn::Vec<D> LoadUnits(D d, const T* p, std::size_t n) {
-  if (HWY_LIKELY(n >= hn::Lanes(d))) return hn::LoadU(d, p);
-  HWY_ALIGN T buffer[HWY_LANES(T)] = {};
-  std::copy_n(p, n, buffer);
-  return hn::Load(d, buffer);
+  return HWY_LIKELY(n >= hn::Lanes(d)) ? hn::LoadU(d, p) : LoadPart(d, p, n);
 }
 template <class D, typename T>
 void StoreUnits(D d, hn::Vec<D> v, T* p, std::size_t n) {
   if (HWY_LIKELY(n >= hn::Lanes(d))) {
     hn::StoreU(v, d, p);
-    return;
+  } else {
+    StorePart(v, d, p, n);
   }
-  HWY_ALIGN T buffer[HWY_LANES(T)];
-  hn::Store(v, d, buffer);
-  std::copy_n(buffer, n, p);
 }
 
 template <typename T>

@@ -14,9 +14,6 @@
 namespace sluice {
 namespace {
 
-// Below about this many multiply-adds a thread's work costs less than starting it.
-constexpr std::size_t kGrainOperations = std::size_t{1} << 18;
-
 // Windows at once: enough for the weights to be read once for many of them.
 constexpr std::size_t kChunk = 96;
 
@@ -126,8 +123,9 @@ void convolve_batch(const Conv1dKernel<T>& kernel, const Batch<T>& batch, int th
   const std::size_t rows = batch.x.dim(0);
   const std::size_t windows = rows * batch.steps;
   if (windows == 0) return;
-  const std::size_t parts = std::clamp<std::size_t>(windows / (kGrainOperations / kernel.operations() + 1), 1,
-                                                    static_cast<std::size_t>(thread_limit(threads)));
+  const std::size_t parts =
+      std::clamp<std::size_t>(windows / (kOperationsPerThread / kernel.operations() + 1), 1,
+                              static_cast<std::size_t>(thread_limit(threads)));
   // With wide windows more steps, or most of the frames would be laid out for the next tile once more.
   const std::size_t most = std::max(kChunk, 2 * kernel.span() / kernel.options().stride);
   const std::size_t wanted = std::clamp<std::size_t>((windows + parts - 1) / parts, 1, most);

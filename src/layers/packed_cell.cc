@@ -54,11 +54,6 @@ std::size_t PackedCell<T>::scratch_size() const noexcept {
 }
 
 template <class T>
-std::size_t PackedCell<T>::weight_bytes() const noexcept {
-  return (gates_.weights.size() + second_.weights.size()) * sizeof(T);
-}
-
-template <class T>
 void PackedCell<T>::input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept {
   const auto run = [&](const kernels::PackedMatrix<T>& matrix) {
     kernels().input_part(matrix, x, pre, rows, share.begin(matrix.blocks), share.end(matrix.blocks));

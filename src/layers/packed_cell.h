@@ -116,8 +116,6 @@ class PackedCell {
   std::size_t pre_size() const noexcept { return gates_pre_size() + candidate_pre_size(); }
   /// Elements of scratch that a row needs.
   std::size_t scratch_size() const noexcept;
-  /// Bytes of weights that one step reads.
-  std::size_t weight_bytes() const noexcept;
 
   /// The input parts (bias + W x) of rows that may belong to many steps: pre[r] has pre_size() elements,
   /// aligned to a vector. Does this share's units only. Leaves pre[] changed.

@@ -7,12 +7,6 @@
 #include "core/threads.h"
 
 namespace sluice {
-namespace {
-
-// Below about this many multiply-adds a thread's work costs less than starting it.
-constexpr std::size_t kGrainOperations = std::size_t{1} << 18;
-
-}  // namespace
 
 template <class T>
 void PackedLinear<T>::run(const T* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride,
@@ -35,10 +29,11 @@ template <class T>
 void PackedLinear<T>::run(const T* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride,
                           std::size_t rows, int threads) const {
   const std::size_t operations = std::max<std::size_t>(in() * out(), 1);
-  parallel_ranges(rows, kGrainOperations / operations + 1, threads, [&](std::size_t begin, std::size_t end) {
-    run(x + static_cast<std::ptrdiff_t>(begin) * x_stride, x_stride,
-        y + static_cast<std::ptrdiff_t>(begin) * y_stride, y_stride, end - begin);
-  });
+  parallel_ranges(rows, kOperationsPerThread / operations + 1, threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    run(x + static_cast<std::ptrdiff_t>(begin) * x_stride, x_stride,
+                        y + static_cast<std::ptrdiff_t>(begin) * y_stride, y_stride, end - begin);
+                  });
 }
 
 template class PackedLinear<float>;

@@ -9,6 +9,9 @@
 
 namespace sluice {
 
+/// Multiply-adds below which a thread's work costs less than starting it.
+inline constexpr std::size_t kOperationsPerThread = std::size_t{1} << 18;
+
 /// y = x W^T + b over rows. Const once made; any number of threads may run it at once.
 template <class T>
 class PackedLinear {

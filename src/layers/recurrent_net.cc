@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/threads.h"
 #include "layers/recurrent_run.h"
+#include "layers/sequence.h"
 
 namespace sluice {
 namespace {
@@ -106,10 +107,7 @@ std::vector<ParameterInfo> RecurrentNet<T>::parameters() const {
 
 template <class T>
 std::size_t RecurrentNet<T>::output_size(std::size_t input_size) const {
-  if (input_size != options_.input_size) {
-    throw ShapeError(std::string(options_.type) + ": the input has " + std::to_string(input_size) +
-                     " features, expected " + std::to_string(options_.input_size));
-  }
+  check_features(options_.type, input_size, options_.input_size);
   return options_.directions() * options_.state_size();
 }
 
@@ -229,7 +227,7 @@ SequenceOutput<T> RecurrentNet<T>::run(const Sequence<T>& in, const RunOptions& 
   }
   const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
   RecurrentOutput<T> out = forward(in.x, input, SequenceLayout::kTimeFirst);
-  return {std::move(out.output), {in.lengths.begin(), in.lengths.end()}};
+  return {std::move(out.output), same_lengths(in)};
 }
 
 template class RecurrentNet<float>;
