@@ -17,6 +17,7 @@
 #define SLUICE_KERNELS_PACKED_GEMM_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -44,97 +45,168 @@ constexpr std::size_t kTileRows = 3;
 #endif
 constexpr std::size_t kMaxVectors = 4;  // of a row of the tile
 
-// tile[row][gate] += sum over k of x[row][k] * w[k][gate], k in order; the last gate's accumulator is vector
-// `last`. Few rows are bound by how fast the weights stream, in one sweep that the hardware can prefetch;
-// several blocks at once for a single row were not faster (docs/decisions.md).
-template <std::size_t kRows, std::size_t kGates, typename T>
-HWY_NOINLINE void Accumulate(const T* HWY_RESTRICT w, std::size_t depth, const T* const* x,
-                             T* HWY_RESTRICT tile, std::size_t last) {
+// Weights that no core's own cache holds: while one block is in work, the next is fetched.
+constexpr std::size_t kFarBytes = std::size_t{12} << 20;
+constexpr std::size_t kMaxFetch = 2;  // cache lines fetched a k
+// Weights in or near the first cache: two blocks side by side give a single row more chains. Farther ones
+// arrive fastest in one sweep, which the hardware fetches ahead (docs/decisions.md).
+constexpr std::size_t kNearBytes = std::size_t{96} << 10;
+
+// tile[entry][gate] += sum over k of x[row][k] * w[k][gate], k in order, for kRows rows of one block, or one
+// row of kBlocks blocks that lie `block_stride` apart. The last gate's accumulator is vector `last`. Each k
+// also fetches kFetch cache lines from `ahead`, which moves on as w does.
+template <std::size_t kRows, std::size_t kBlocks, std::size_t kGates, std::size_t kFetch, typename T>
+HWY_NOINLINE void Accumulate(const T* HWY_RESTRICT w, std::size_t block_stride, std::size_t depth,
+                             const T* const* x, T* HWY_RESTRICT tile, std::size_t last, const T* ahead) {
+  static_assert(kRows == 1 || kBlocks == 1);
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const std::size_t lanes = hn::Lanes(d);
-  const auto accumulator = [&](std::size_t row, std::size_t gate) HWY_ATTR {
-    return tile + (row * kMaxVectors + (gate + 1 == kGates ? last : gate)) * lanes;
+  const auto accumulator = [&](std::size_t entry, std::size_t gate) HWY_ATTR {
+    return tile + (entry * kMaxVectors + (gate + 1 == kGates ? last : gate)) * lanes;
   };
-  V acc[kRows][kGates];
+  V acc[kRows * kBlocks][kGates];
   const T* HWY_RESTRICT in[kRows];
 #pragma GCC unroll 8
-  for (std::size_t r = 0; r < kRows; ++r) {
-    in[r] = x[r];
+  for (std::size_t r = 0; r < kRows; ++r) in[r] = x[r];
+#pragma GCC unroll 8
+  for (std::size_t e = 0; e < kRows * kBlocks; ++e) {
 #pragma GCC unroll 4
-    for (std::size_t g = 0; g < kGates; ++g) acc[r][g] = hn::Load(d, accumulator(r, g));
+    for (std::size_t g = 0; g < kGates; ++g) acc[e][g] = hn::Load(d, accumulator(e, g));
   }
   for (std::size_t k = 0; k < depth; ++k) {
-    V weights[kGates];
+    if constexpr (kFetch > 0) {
+#pragma GCC unroll 2
+      for (std::size_t i = 0; i < kFetch; ++i) hwy::Prefetch(ahead + i * lanes);
+      ahead += kGates * lanes;
+    }
+#pragma GCC unroll 2
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      V weights[kGates];
 #pragma GCC unroll 4
-    for (std::size_t g = 0; g < kGates; ++g) weights[g] = hn::Load(d, w + g * lanes);
+      for (std::size_t g = 0; g < kGates; ++g) weights[g] = hn::Load(d, w + b * block_stride + g * lanes);
 #pragma GCC unroll 8
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const V value = hn::Set(d, in[r][k]);
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const V value = hn::Set(d, in[r][k]);
 #pragma GCC unroll 4
-      for (std::size_t g = 0; g < kGates; ++g) acc[r][g] = hn::MulAdd(value, weights[g], acc[r][g]);
+        for (std::size_t g = 0; g < kGates; ++g) {
+          acc[r + b][g] = hn::MulAdd(value, weights[g], acc[r + b][g]);
+        }
+      }
     }
     w += kGates * lanes;
   }
 #pragma GCC unroll 8
-  for (std::size_t r = 0; r < kRows; ++r) {
+  for (std::size_t e = 0; e < kRows * kBlocks; ++e) {
 #pragma GCC unroll 4
-    for (std::size_t g = 0; g < kGates; ++g) hn::Store(acc[r][g], d, accumulator(r, g));
+    for (std::size_t g = 0; g < kGates; ++g) hn::Store(acc[e][g], d, accumulator(e, g));
   }
 }
 
 template <typename T>
-using AccumulateFunction = void (*)(const T*, std::size_t, const T* const*, T*, std::size_t);
+using AccumulateFunction = void (*)(const T*, std::size_t, std::size_t, const T* const*, T*, std::size_t,
+                                    const T*);
 
-// [rows - 1][gates - 1]
-template <typename T, std::size_t... kRows>
-constexpr std::array<std::array<AccumulateFunction<T>, kMaxVectors>, sizeof...(kRows)> AccumulateFunctions(
-    std::index_sequence<kRows...>) {
-  return {{{&Accumulate<kRows + 1, 1, T>, &Accumulate<kRows + 1, 2, T>, &Accumulate<kRows + 1, 3, T>,
-            &Accumulate<kRows + 1, 4, T>}...}};
+template <typename T>
+struct AccumulateFunctions {
+  AccumulateFunction<T> rows[kTileRows][kMaxFetch + 1];  // [rows - 1][cache lines fetched a k]
+  AccumulateFunction<T> two_blocks;
+};
+template <typename T, std::size_t kGates, std::size_t... kRows>
+constexpr AccumulateFunctions<T> MakeAccumulateFunctions(std::index_sequence<kRows...>) {
+  return {{{&Accumulate<kRows + 1, 1, kGates, 0, T>, &Accumulate<kRows + 1, 1, kGates, 1, T>,
+            &Accumulate<kRows + 1, 1, kGates, 2, T>}...},
+          &Accumulate<1, 2, kGates, 0, T>};
+}
+// [gates - 1]
+template <typename T, std::size_t... kGates>
+constexpr std::array<AccumulateFunctions<T>, kMaxVectors> AllAccumulateFunctions(
+    std::index_sequence<kGates...>) {
+  return {MakeAccumulateFunctions<T, kGates + 1>(std::make_index_sequence<kTileRows>())...};
 }
 template <typename T>
-constexpr auto kAccumulate = AccumulateFunctions<T>(std::make_index_sequence<kTileRows>());
+constexpr auto kAccumulate = AllAccumulateFunctions<T>(std::make_index_sequence<kMaxVectors>());
 
-// A tile in work: up to kTileRows rows of one block.
+// A tile in work. Its entries are up to kTileRows rows of one block, or two blocks of one row.
 template <typename T>
 class Tile {
  public:
   explicit Tile(const PackedMatrix<T>& w) : w_(w) {}
 
-  void Place(std::size_t block, std::size_t rows) {
+  // Entries: rows [row, row + rows) of blocks [block, block + blocks); one of the counts is 1.
+  void Place(std::size_t block, std::size_t blocks, std::size_t row, std::size_t rows) {
     block_ = block;
+    blocks_ = blocks;
+    row_ = row;
     rows_ = rows;
+    fetch_ = 0;
   }
-  std::size_t block() const { return block_; }
-  std::size_t rows() const { return rows_; }
-  T* Vectors(std::size_t row) { return data_ + row * kMaxVectors * lanes_; }
+  // What this tile adds also fetches `lines` cache lines a k, from line `first` on, of the block `distance`
+  // blocks away.
+  void Fetch(std::size_t lines, std::size_t first, std::ptrdiff_t distance) {
+    fetch_ = lines;
+    fetch_first_ = first;
+    fetch_distance_ = distance;
+  }
 
-  // Adds the columns [first, first + depth) of the matrix times x[row]; the last gate goes to vector `last`.
-  void Add(std::size_t first, std::size_t depth, const T* const* x, std::size_t last) {
-    const std::size_t column = block_ * (w_.input_size + w_.state_size) + first;
-    kAccumulate<T>[rows_ - 1][w_.gates - 1](w_.weights + column * w_.gates * lanes_, depth, x, data_, last);
-  }
+  std::size_t entries() const { return rows_ * blocks_; }
+  std::size_t row(std::size_t entry) const { return blocks_ == 1 ? row_ + entry : row_; }
+  std::size_t block(std::size_t entry) const { return blocks_ == 1 ? block_ : block_ + entry; }
+  T* Vectors(std::size_t entry) { return data_ + entry * kMaxVectors * lanes_; }
+
+  void AddInput(const T* const* x) { Add(w_.weights, w_.input_size, x, w_.gates - 1); }
+  // The last gate goes to vector `last`.
+  void AddState(const T* const* h, std::size_t last) { Add(w_.state_weights, w_.state_size, h, last); }
 
  private:
+  void Add(const T* weights, std::size_t depth, const T* const* x, std::size_t last) {
+    const std::size_t stride = depth * w_.gates * lanes_;
+    const T* w = weights + block_ * stride;
+    const AccumulateFunctions<T>& functions = kAccumulate<T>[w_.gates - 1];
+    if (blocks_ == 2) {
+      functions.two_blocks(w, stride, depth, x, data_, last, nullptr);
+    } else {
+      const T* ahead = w + fetch_distance_ * static_cast<std::ptrdiff_t>(stride) + fetch_first_ * lanes_;
+      functions.rows[rows_ - 1][fetch_](w, stride, depth, x, data_, last, ahead);
+    }
+  }
+
   const PackedMatrix<T>& w_;
   const std::size_t lanes_ = hn::Lanes(hn::ScalableTag<T>());
-  std::size_t block_ = 0, rows_ = 0;
+  std::size_t block_ = 0, blocks_ = 0, row_ = 0, rows_ = 0;
+  std::size_t fetch_ = 0, fetch_first_ = 0;
+  std::ptrdiff_t fetch_distance_ = 0;
   HWY_ALIGN T data_[kTileRows * kMaxVectors * HWY_LANES(T)];
 };
 
-// Calls visit(tile, first row) for all tiles of blocks [begin, end) x rows [0, count). Rows are shared out
-// evenly, so that no tile is much smaller than the others.
+// Calls visit(tile) for all tiles of rows [0, count) x the blocks of the sweep. Rows are shared out evenly, so
+// that no tile is much smaller than the others.
 template <typename T, class Visit>
-void ForEachTile(const PackedMatrix<T>& w, std::size_t count, std::size_t begin, std::size_t end,
-                 const Visit& visit) {
+void ForEachTile(const PackedMatrix<T>& w, std::size_t count, BlockSweep sweep, const Visit& visit) {
+  const std::size_t column_bytes = w.blocks * w.gates * hn::Lanes(hn::ScalableTag<T>()) * sizeof(T);
+  const bool are_near = column_bytes * std::max(w.input_size, w.state_size) <= kNearBytes;
+  const bool are_far = column_bytes * (w.input_size + w.state_size) > kFarBytes;
+  const std::size_t tiles = (count + kTileRows - 1) / kTileRows;
+  const std::size_t blocks = sweep.end - sweep.begin;
   Tile<T> tile(w);
-  for (std::size_t block = begin; block < end; ++block) {
-    std::size_t tiles = (count + kTileRows - 1) / kTileRows;
-    for (std::size_t first = 0; first < count; --tiles) {
-      const std::size_t rows = (count - first + tiles - 1) / tiles;
-      tile.Place(block, rows);
-      visit(tile, first);
+  std::size_t done = 0;
+  // The block in work after this one.
+  const auto next_block = [&](std::size_t n) { return sweep.is_downward ? sweep.end - done - n : sweep.begin + done; };
+  if (count == 1 && are_near) {
+    for (; done + 2 <= blocks; done += 2) {
+      tile.Place(next_block(2), 2, 0, 1);
+      visit(tile);
+    }
+  }
+  for (; done < blocks; ++done) {
+    const std::size_t block = next_block(1);
+    const std::size_t lines = are_far && tiles > 1 && done + 1 < blocks ? (w.gates + tiles - 1) / tiles : 0;
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < tiles; ++i) {
+      const std::size_t rows = (count - first + tiles - i - 1) / (tiles - i);
+      tile.Place(block, 1, first, rows);
+      if (i * lines < w.gates) tile.Fetch(std::min(lines, w.gates - i * lines), i * lines, sweep.is_downward ? -1 : 1);
+      visit(tile);
       first += rows;
     }
   }
@@ -162,24 +234,24 @@ void CopyVectors(const T* from, T* to, std::size_t vectors) {
   }
 }
 
-// bias + W x of one tile, for all its rows.
+// bias + W x of one tile, for all its entries.
 template <typename T>
 void StartWithInput(const PackedMatrix<T>& w, Tile<T>& tile, const T* const* x) {
   const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
-  for (std::size_t r = 0; r < tile.rows(); ++r) {
-    CopyVectors(w.bias + tile.block() * size, tile.Vectors(r), w.gates);
+  for (std::size_t e = 0; e < tile.entries(); ++e) {
+    CopyVectors(w.bias + tile.block(e) * size, tile.Vectors(e), w.gates);
   }
-  tile.Add(0, w.input_size, x, w.gates - 1);
+  tile.AddInput(x);
 }
 
 template <typename T>
 void InputPart(const PackedMatrix<T>& w, const T* const* x, T* const* pre_out, std::size_t rows,
-               std::size_t begin, std::size_t end) {
+               BlockSweep sweep) {
   const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
-  ForEachTile(w, rows, begin, end, [&](Tile<T>& tile, std::size_t first) HWY_ATTR {
-    StartWithInput(w, tile, x + first);
-    for (std::size_t r = 0; r < tile.rows(); ++r) {
-      CopyVectors(tile.Vectors(r), pre_out[first + r] + tile.block() * size, w.gates);
+  ForEachTile(w, rows, sweep, [&](Tile<T>& tile) HWY_ATTR {
+    StartWithInput(w, tile, x + tile.row(0));
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      CopyVectors(tile.Vectors(e), pre_out[tile.row(e)] + tile.block(e) * size, w.gates);
     }
   });
 }
@@ -197,14 +269,14 @@ void ForEachVector(const PackedMatrix<T>& w, const T* vectors, std::size_t block
 }
 
 template <typename T>
-void LinearRows(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::size_t rows, std::size_t begin,
-                std::size_t end) {
-  ForEachTile(w, rows, begin, end, [&](Tile<T>& tile, std::size_t first) HWY_ATTR {
-    StartWithInput(w, tile, x + first);
-    for (std::size_t r = 0; r < tile.rows(); ++r) {
-      ForEachVector(w, tile.Vectors(r), tile.block(),
+void LinearRows(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::size_t rows,
+                BlockSweep sweep) {
+  ForEachTile(w, rows, sweep, [&](Tile<T>& tile) HWY_ATTR {
+    StartWithInput(w, tile, x + tile.row(0));
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      ForEachVector(w, tile.Vectors(e), tile.block(e),
                     [&](auto d, auto v, std::size_t unit, std::size_t n)
-                        HWY_ATTR { StoreUnits(d, v, y[first + r] + unit, n); });
+                        HWY_ATTR { StoreUnits(d, v, y[tile.row(e)] + unit, n); });
     }
   });
 }
@@ -292,33 +364,33 @@ struct GruBeforeCandidateStep {
   }
 };
 
-// One time step of all rows for the units of blocks [begin, end). All rows of a call have x, or all have pre.
+// One time step of all rows for the units of the sweep's blocks. All rows of a call have x, or all have pre.
 template <class Cell, typename T>
-void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, std::size_t begin,
-          std::size_t end) {
+void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, BlockSweep sweep) {
   const std::size_t lanes = hn::Lanes(hn::ScalableTag<T>());
   const std::size_t size = w.gates * lanes;
-  ForEachTile(w, count, begin, end, [&](Tile<T>& tile, std::size_t first) HWY_ATTR {
-    const Row<T>* tile_rows = rows + first;
+  ForEachTile(w, count, sweep, [&](Tile<T>& tile) HWY_ATTR {
+    const Row<T>* tile_rows = rows + tile.row(0);
+    const std::size_t row_count = tile.row(tile.entries() - 1) - tile.row(0) + 1;
     const T* states[kTileRows];
-    for (std::size_t r = 0; r < tile.rows(); ++r) states[r] = tile_rows[r].h;
+    for (std::size_t r = 0; r < row_count; ++r) states[r] = tile_rows[r].h;
     if (tile_rows[0].x != nullptr) {
       const T* inputs[kTileRows];
-      for (std::size_t r = 0; r < tile.rows(); ++r) inputs[r] = tile_rows[r].x;
+      for (std::size_t r = 0; r < row_count; ++r) inputs[r] = tile_rows[r].x;
       StartWithInput(w, tile, inputs);
     } else {
-      for (std::size_t r = 0; r < tile.rows(); ++r) {
-        CopyVectors(tile_rows[r].pre + tile.block() * size, tile.Vectors(r), w.gates);
+      for (std::size_t e = 0; e < tile.entries(); ++e) {
+        CopyVectors(rows[tile.row(e)].pre + tile.block(e) * size, tile.Vectors(e), w.gates);
       }
     }
     if constexpr (Cell::kHasStatePart) {
-      for (std::size_t r = 0; r < tile.rows(); ++r) {
-        CopyVectors(w.state_bias + tile.block() * lanes, tile.Vectors(r) + size, 1);
+      for (std::size_t e = 0; e < tile.entries(); ++e) {
+        CopyVectors(w.state_bias + tile.block(e) * lanes, tile.Vectors(e) + size, 1);
       }
     }
-    tile.Add(w.input_size, w.state_size, states, w.gates - (Cell::kHasStatePart ? 0 : 1));
-    for (std::size_t r = 0; r < tile.rows(); ++r) {
-      Cell::Finish(w, tile.Vectors(r), tile_rows[r], tile.block());
+    tile.AddState(states, w.gates - (Cell::kHasStatePart ? 0 : 1));
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      Cell::Finish(w, tile.Vectors(e), rows[tile.row(e)], tile.block(e));
     }
   });
 }

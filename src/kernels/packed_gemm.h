@@ -18,7 +18,8 @@ namespace sluice::kernels {
 /// A packed matrix: borrowed pointers and sizes. Units past the last are zero.
 template <class T>
 struct PackedMatrix {
-  const T* weights = nullptr;
+  const T* weights = nullptr;        // of the input: W
+  const T* state_weights = nullptr;  // of the state: U
   const T* bias = nullptr;        // never null: zeros where there is none
   const T* state_bias = nullptr;  // GRU: [block][lane], bias_hh of the candidate n, which must stay apart
   std::size_t gates = 0;
@@ -40,6 +41,14 @@ struct Row {
   T* c_out = nullptr;      // [units], LSTM; may be c
 };
 
+/// Blocks [begin, end), upwards or downwards. Steps that go up and down in turn begin with the blocks that the
+/// step before read last, and find them in the cache.
+struct BlockSweep {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  bool is_downward = false;
+};
+
 /// The table of one element type on one instruction set. What was packed with `lanes` runs on the same table
 /// only.
 template <class T>
@@ -48,16 +57,15 @@ struct PackedGemm {
   std::size_t lanes;
   std::size_t tile_rows;  // most rows a tile takes; batches of a multiple of it run best
 
-  /// pre_out[r] = bias + W x[r] for units of blocks [begin, end), as [blocks][gates][lanes]. Uses rows[r].x.
+  /// pre_out[r] = bias + W x[r] for units of the sweep's blocks, as [blocks][gates][lanes]. Uses rows[r].x.
   void (*input_part)(const PackedMatrix<T>& w, const T* const* x, T* const* pre_out, std::size_t rows,
-                     std::size_t begin, std::size_t end);
+                     BlockSweep sweep);
   /// y[r] = bias + W x[r], a plain matrix packed with gates = 1 .. 4 neighbouring vectors a block (see
   /// pack_linear).
   void (*linear)(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::size_t rows,
-                 std::size_t begin, std::size_t end);
-  /// One time step of the rows, units of blocks [begin, end): products, gates and the new state in one go.
-  using Step = void (*)(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, std::size_t begin,
-                        std::size_t end);
+                 BlockSweep sweep);
+  /// One time step of the rows, units of the sweep's blocks: products, gates and the new state in one go.
+  using Step = void (*)(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, BlockSweep sweep);
   Step lstm_step;      // gates i, f, g, o
   Step gru_step;       // gates r, z, n; reset after the product
   Step rnn_tanh_step;  // packed as a plain matrix

@@ -56,7 +56,7 @@ std::size_t PackedCell<T>::scratch_size() const noexcept {
 template <class T>
 void PackedCell<T>::input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept {
   const auto run = [&](const kernels::PackedMatrix<T>& matrix) {
-    kernels().input_part(matrix, x, pre, rows, share.begin(matrix.blocks), share.end(matrix.blocks));
+    kernels().input_part(matrix, x, pre, rows, share.of(matrix.blocks));
   };
   run(gates_.matrix);
   if (kind_ != CellKind::kGruBefore) return;
@@ -68,28 +68,27 @@ template <class T>
 void PackedCell<T>::step(std::size_t stage, const StepRows<T>& rows, std::size_t count,
                          UnitShare share) const noexcept {
   const kernels::PackedMatrix<T>& matrix = stage == 0 ? gates_.matrix : second_.matrix;
-  const std::size_t begin = share.begin(matrix.blocks);
-  const std::size_t end = share.end(matrix.blocks);
+  const kernels::BlockSweep sweep = share.of(matrix.blocks, rows.is_downward_);
   if (stage == 0) {
-    first_step_(matrix, rows.rows_.data(), count, begin, end);
+    first_step_(matrix, rows.rows_.data(), count, sweep);
   } else if (is_projected_) {
-    kernels().linear(matrix, rows.unprojected_.data(), rows.projected_.data(), count, begin, end);
+    kernels().linear(matrix, rows.unprojected_.data(), rows.projected_.data(), count, sweep);
   } else {
-    step_candidate(rows, count, begin, end);
+    step_candidate(rows, count, sweep);
   }
 }
 
 template <class T>
-void PackedCell<T>::step_candidate(const StepRows<T>& rows, std::size_t count, std::size_t begin,
-                                   std::size_t end) const noexcept {
+void PackedCell<T>::step_candidate(const StepRows<T>& rows, std::size_t count,
+                                   kernels::BlockSweep sweep) const noexcept {
   // The kernel wants this share's units of h in h_out.
   const std::size_t block_units = second_.matrix.gates * kernels().lanes;
-  const std::size_t first = std::min(begin * block_units, hidden_size());
-  const std::size_t last = std::min(end * block_units, hidden_size());
+  const std::size_t first = std::min(sweep.begin * block_units, hidden_size());
+  const std::size_t last = std::min(sweep.end * block_units, hidden_size());
   for (std::size_t r = 0; r < count; ++r) {
     std::copy(rows.rows_[r].h + first, rows.rows_[r].h + last, rows.candidate_rows_[r].h_out + first);
   }
-  kernels().gru_before_candidate_step(second_.matrix, rows.candidate_rows_.data(), count, begin, end);
+  kernels().gru_before_candidate_step(second_.matrix, rows.candidate_rows_.data(), count, sweep);
 }
 
 template <class T>
@@ -136,6 +135,7 @@ void StepRows<T>::set_pre(std::size_t r, const T* pre) noexcept {
 
 template <class T>
 void StepRows<T>::advance(std::size_t count, const RowStrides& strides) noexcept {
+  is_downward_ = !is_downward_;
   const auto move_inputs = [&](kernels::Row<T>& row) {
     row.x += strides.x;
     row.pre += strides.pre;

@@ -48,8 +48,9 @@ struct CellWeights {
 struct UnitShare {
   std::size_t index = 0;
   std::size_t count = 1;
-  std::size_t begin(std::size_t blocks) const noexcept { return blocks * index / count; }
-  std::size_t end(std::size_t blocks) const noexcept { return blocks * (index + 1) / count; }
+  kernels::BlockSweep of(std::size_t blocks, bool is_downward = false) const noexcept {
+    return {blocks * index / count, blocks * (index + 1) / count, is_downward};
+  }
 };
 
 template <class T>
@@ -75,6 +76,8 @@ class StepRows {
   void place(std::size_t r, const kernels::Row<T>& row, T* scratch) noexcept;
   void set_x(std::size_t r, const T* x) noexcept;
   void set_pre(std::size_t r, const T* pre) noexcept;
+  /// Steps go through the blocks upwards, or downwards; `advance` turns round.
+  void set_downward(bool is_downward) noexcept { is_downward_ = is_downward; }
   /// Moves the first `count` rows on to their next step: h is what h_out was.
   void advance(std::size_t count, const RowStrides& strides) noexcept;
 
@@ -89,6 +92,7 @@ class StepRows {
   Form form_;
   std::size_t units_;
   std::size_t candidate_pre_;  // where the candidate's input part stands in a row's
+  bool is_downward_ = false;
   std::vector<kernels::Row<T>> rows_;
   std::vector<kernels::Row<T>> candidate_rows_;  // kResetBefore
   std::vector<const T*> unprojected_;            // kProjected
@@ -128,7 +132,7 @@ class PackedCell {
   }
   /// A step of a one-stage cell over rows that the caller made.
   void step(const kernels::Row<T>* rows, std::size_t count) const noexcept {
-    first_step_(gates_.matrix, rows, count, 0, gates_.matrix.blocks);
+    first_step_(gates_.matrix, rows, count, {0, gates_.matrix.blocks});
   }
 
  private:
@@ -141,8 +145,7 @@ class PackedCell {
                ? 0
                : second_.matrix.blocks * second_.matrix.gates * gates_.kernels->lanes;
   }
-  void step_candidate(const StepRows<T>& rows, std::size_t count, std::size_t begin,
-                      std::size_t end) const noexcept;
+  void step_candidate(const StepRows<T>& rows, std::size_t count, kernels::BlockSweep sweep) const noexcept;
 
   CellKind kind_;
   bool is_projected_ = false;

@@ -26,7 +26,7 @@ class PackedLinear {
   /// y[r] = W x[r] + b for `rows` rows given by pointers; on the calling thread; takes no memory.
   /// No y may overlap any x.
   void run(const T* const* x, T* const* y, std::size_t rows) const noexcept {
-    packed_.kernels->linear(packed_.matrix, x, y, rows, 0, packed_.matrix.blocks);
+    packed_.kernels->linear(packed_.matrix, x, y, rows, {0, packed_.matrix.blocks});
   }
   /// The same for rows at fixed distances (in elements), which may overlap among the x; takes no memory.
   void run(const T* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride,

@@ -38,6 +38,7 @@ PackedWeights<T> empty(std::size_t gates, std::size_t units, std::size_t units_p
   packed.weights = Tensor<T>({matrix.blocks, matrix.input_size + matrix.state_size, gates, lanes});
   packed.bias = Tensor<T>({matrix.blocks, gates, lanes});
   matrix.weights = packed.weights.data();
+  matrix.state_weights = matrix.weights + matrix.blocks * matrix.input_size * gates * lanes;
   matrix.bias = packed.bias.data();
   return packed;
 }
@@ -49,10 +50,10 @@ void pack_unit(PackedWeights<T>& packed, std::size_t block, std::size_t gate, st
   const kernels::PackedMatrix<T>& matrix = packed.matrix;
   const std::size_t lanes = packed.kernels->lanes;
   const std::size_t step = matrix.gates * lanes;
-  T* to =
-      packed.weights.data() + block * (matrix.input_size + matrix.state_size) * step + gate * lanes + lane;
-  pack_row(w, row, to, step);
-  if (u) pack_row(u, row, to + matrix.input_size * step, step);
+  T* to = packed.weights.data() + gate * lanes + lane;
+  pack_row(w, row, to + block * matrix.input_size * step, step);
+  to += matrix.blocks * matrix.input_size * step;
+  if (u) pack_row(u, row, to + block * matrix.state_size * step, step);
 }
 
 }  // namespace

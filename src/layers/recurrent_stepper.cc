@@ -26,6 +26,7 @@ class RecurrentStepper final : public Stepper<T> {
     for (std::size_t turn = 0; turn < 2; ++turn) {
       for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
         rows_[turn].emplace_back(cell, batch);
+        rows_[turn].back().set_downward(turn == 1);
         place_rows(turn, layer);
       }
     }

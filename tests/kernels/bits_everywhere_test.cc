@@ -79,7 +79,7 @@ std::uint64_t of_cells() {
         rows.push_back(
             {.x = &x(b, 0), .h = &h(b, 0), .c = &c(b, 0), .h_out = &h_next(b, 0), .c_out = &c(b, 0)});
       const auto step = gates == 4 ? packed.kernels->lstm_step : packed.kernels->gru_step;
-      step(packed.matrix, rows.data(), kBatch, 0, packed.matrix.blocks);
+      step(packed.matrix, rows.data(), kBatch, {0, packed.matrix.blocks});
       std::swap(h, h_next);
       fingerprint.add<T>(h.span());
     }

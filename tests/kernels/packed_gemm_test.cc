@@ -122,8 +122,8 @@ Result<T> run(const Cell<T>& cell, InputPart input_part, std::size_t first, std:
   std::size_t begin = 0;
   for (const std::size_t end : ends) {
     if (input_part == InputPart::kInAdvance)
-      table.input_part(packed.matrix, inputs.data(), pres.data(), count, begin, end);
-    step(packed.matrix, rows.data(), count, begin, end);
+      table.input_part(packed.matrix, inputs.data(), pres.data(), count, {begin, end});
+    step(packed.matrix, rows.data(), count, {begin, end});
     begin = end;
   }
   Result<T> result{Tensor<T>({count, cell.units}), Tensor<T>({count, cell.units})};
