@@ -52,60 +52,92 @@ constexpr std::size_t kMaxFetch = 2;  // cache lines fetched a k
 // arrive fastest in one sweep, which the hardware fetches ahead (docs/decisions.md).
 constexpr std::size_t kNearBytes = std::size_t{96} << 10;
 
-// tile[entry][gate] += sum over k of x[row][k] * w[k][gate], k in order, for kRows rows of one block, or one
-// row of kBlocks blocks that lie `block_stride` apart. The last gate's accumulator is vector `last`. Each k
-// also fetches kFetch cache lines from `ahead`, which moves on as w does.
+// The operands of a tile: up to kTileRows entries, which are rows of one block, or blocks of one row.
+template <typename T>
+struct Products {
+  // One of the two products: columns of W times x, or of U times h.
+  struct Part {
+    const T* weights = nullptr;  // [depth][gate][lane] of the (first) block
+    std::size_t depth = 0;
+    const T* const* rows = nullptr;
+    const T* ahead = nullptr;  // what to fetch beside
+  };
+  const T* start[kTileRows];  // an entry's [gate][lane] before the first product
+  T* out[kTileRows];          // and after the second
+  Part input, state;
+  // GRU: what the last gate starts with before the second product. That sum then goes to one vector more, and
+  // the first product's last gate stays where it is.
+  const T* state_start[kTileRows];
+  bool keeps_last_apart = false;
+};
+
+// out[entry][gate] = start + sum over k of rows[row][k] * weights[k][gate], k in order, part after part. Each
+// k also fetches kFetch cache lines from `ahead`, which moves on as the weights do.
 template <std::size_t kRows, std::size_t kBlocks, std::size_t kGates, std::size_t kFetch, typename T>
-HWY_NOINLINE void Accumulate(const T* HWY_RESTRICT w, std::size_t block_stride, std::size_t depth,
-                             const T* const* x, T* HWY_RESTRICT tile, std::size_t last, const T* ahead) {
+HWY_NOINLINE void Accumulate(const Products<T>& p) {
   static_assert(kRows == 1 || kBlocks == 1);
+  constexpr std::size_t kEntries = kRows * kBlocks;
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const std::size_t lanes = hn::Lanes(d);
-  const auto accumulator = [&](std::size_t entry, std::size_t gate) HWY_ATTR {
-    return tile + (entry * kMaxVectors + (gate + 1 == kGates ? last : gate)) * lanes;
-  };
-  V acc[kRows * kBlocks][kGates];
-  const T* HWY_RESTRICT in[kRows];
+  V acc[kEntries][kGates];
 #pragma GCC unroll 8
-  for (std::size_t r = 0; r < kRows; ++r) in[r] = x[r];
-#pragma GCC unroll 8
-  for (std::size_t e = 0; e < kRows * kBlocks; ++e) {
+  for (std::size_t e = 0; e < kEntries; ++e) {
 #pragma GCC unroll 4
-    for (std::size_t g = 0; g < kGates; ++g) acc[e][g] = hn::Load(d, accumulator(e, g));
+    for (std::size_t g = 0; g < kGates; ++g) acc[e][g] = hn::LoadU(d, p.start[e] + g * lanes);
   }
-  for (std::size_t k = 0; k < depth; ++k) {
-    if constexpr (kFetch > 0) {
-#pragma GCC unroll 2
-      for (std::size_t i = 0; i < kFetch; ++i) hwy::Prefetch(ahead + i * lanes);
-      ahead += kGates * lanes;
-    }
-#pragma GCC unroll 2
-    for (std::size_t b = 0; b < kBlocks; ++b) {
-      V weights[kGates];
-#pragma GCC unroll 4
-      for (std::size_t g = 0; g < kGates; ++g) weights[g] = hn::Load(d, w + b * block_stride + g * lanes);
+  std::size_t last = kGates - 1;
+  for (const auto* part : {&p.input, &p.state}) {
+    const std::size_t depth = part->depth;
+    const T* HWY_RESTRICT w = part->weights;
+    const T* ahead = part->ahead;
+    const std::size_t block_stride = depth * kGates * lanes;
+    const T* HWY_RESTRICT in[kRows];
+    if (part == &p.state && p.keeps_last_apart) {
 #pragma GCC unroll 8
-      for (std::size_t r = 0; r < kRows; ++r) {
-        const V value = hn::Set(d, in[r][k]);
+      for (std::size_t e = 0; e < kEntries; ++e) {
+        hn::StoreU(acc[e][kGates - 1], d, p.out[e] + last * lanes);
+        acc[e][kGates - 1] = hn::LoadU(d, p.state_start[e]);
+      }
+      ++last;
+    }
+    if (depth == 0) continue;
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kRows; ++r) in[r] = part->rows[r];
+    for (std::size_t k = 0; k < depth; ++k) {
+      if constexpr (kFetch > 0) {
+#pragma GCC unroll 2
+        for (std::size_t i = 0; i < kFetch; ++i) hwy::Prefetch(ahead + i * lanes);
+        ahead += kGates * lanes;
+      }
+#pragma GCC unroll 2
+      for (std::size_t b = 0; b < kBlocks; ++b) {
+        V weights[kGates];
 #pragma GCC unroll 4
-        for (std::size_t g = 0; g < kGates; ++g) {
-          acc[r + b][g] = hn::MulAdd(value, weights[g], acc[r + b][g]);
+        for (std::size_t g = 0; g < kGates; ++g) weights[g] = hn::Load(d, w + b * block_stride + g * lanes);
+#pragma GCC unroll 8
+        for (std::size_t r = 0; r < kRows; ++r) {
+          const V value = hn::Set(d, in[r][k]);
+#pragma GCC unroll 4
+          for (std::size_t g = 0; g < kGates; ++g) {
+            acc[r + b][g] = hn::MulAdd(value, weights[g], acc[r + b][g]);
+          }
         }
       }
+      w += kGates * lanes;
     }
-    w += kGates * lanes;
   }
 #pragma GCC unroll 8
-  for (std::size_t e = 0; e < kRows * kBlocks; ++e) {
+  for (std::size_t e = 0; e < kEntries; ++e) {
 #pragma GCC unroll 4
-    for (std::size_t g = 0; g < kGates; ++g) hn::Store(acc[e][g], d, accumulator(e, g));
+    for (std::size_t g = 0; g < kGates; ++g) {
+      hn::StoreU(acc[e][g], d, p.out[e] + (g + 1 == kGates ? last : g) * lanes);
+    }
   }
 }
 
 template <typename T>
-using AccumulateFunction = void (*)(const T*, std::size_t, std::size_t, const T* const*, T*, std::size_t,
-                                    const T*);
+using AccumulateFunction = void (*)(const Products<T>&);
 
 template <typename T>
 struct AccumulateFunctions {
@@ -140,9 +172,10 @@ class Tile {
     row_ = row;
     rows_ = rows;
     fetch_ = 0;
+    products_.input = products_.state = {};
+    products_.keeps_last_apart = false;
   }
-  // What this tile adds also fetches `lines` cache lines a k, from line `first` on, of the block `distance`
-  // blocks away.
+  // The products also fetch `lines` cache lines a k, from line `first` on, of the block `distance` blocks away.
   void Fetch(std::size_t lines, std::size_t first, std::ptrdiff_t distance) {
     fetch_ = lines;
     fetch_first_ = first;
@@ -150,25 +183,38 @@ class Tile {
   }
 
   std::size_t entries() const { return rows_ * blocks_; }
+  std::size_t rows() const { return rows_; }
+  std::size_t first_row() const { return row_; }
   std::size_t row(std::size_t entry) const { return blocks_ == 1 ? row_ + entry : row_; }
   std::size_t block(std::size_t entry) const { return blocks_ == 1 ? block_ : block_ + entry; }
+  // An entry's vectors in the tile's own memory.
   T* Vectors(std::size_t entry) { return data_ + entry * kMaxVectors * lanes_; }
 
-  void AddInput(const T* const* x) { Add(w_.weights, w_.input_size, x, w_.gates - 1); }
-  // The last gate goes to vector `last`.
-  void AddState(const T* const* h, std::size_t last) { Add(w_.state_weights, w_.state_size, h, last); }
+  // The sums of an entry begin with `start` and end in `out`, both [gate][lane].
+  void SetSums(std::size_t entry, const T* start, T* out) {
+    products_.start[entry] = start;
+    products_.out[entry] = out;
+  }
+  // W x[row] is added.
+  void SetInput(const T* const* x) { products_.input = MakePart(w_.weights, w_.input_size, x); }
+  // U h[row] is added.
+  void SetState(const T* const* h) { products_.state = MakePart(w_.state_weights, w_.state_size, h); }
+  // The last gate of U h is a sum of its own, one vector farther, which begins with its bias.
+  void KeepLastApart() {
+    products_.keeps_last_apart = true;
+    for (std::size_t e = 0; e < entries(); ++e) products_.state_start[e] = w_.state_bias + block(e) * lanes_;
+  }
+  void Multiply() {
+    const AccumulateFunctions<T>& functions = kAccumulate<T>[w_.gates - 1];
+    (blocks_ == 2 ? functions.two_blocks : functions.rows[rows_ - 1][fetch_])(products_);
+  }
 
  private:
-  void Add(const T* weights, std::size_t depth, const T* const* x, std::size_t last) {
+  typename Products<T>::Part MakePart(const T* weights, std::size_t depth, const T* const* rows) const {
     const std::size_t stride = depth * w_.gates * lanes_;
     const T* w = weights + block_ * stride;
-    const AccumulateFunctions<T>& functions = kAccumulate<T>[w_.gates - 1];
-    if (blocks_ == 2) {
-      functions.two_blocks(w, stride, depth, x, data_, last, nullptr);
-    } else {
-      const T* ahead = w + fetch_distance_ * static_cast<std::ptrdiff_t>(stride) + fetch_first_ * lanes_;
-      functions.rows[rows_ - 1][fetch_](w, stride, depth, x, data_, last, ahead);
-    }
+    const T* ahead = w + fetch_distance_ * static_cast<std::ptrdiff_t>(stride) + fetch_first_ * lanes_;
+    return {.weights = w, .depth = depth, .rows = rows, .ahead = ahead};
   }
 
   const PackedMatrix<T>& w_;
@@ -176,6 +222,7 @@ class Tile {
   std::size_t block_ = 0, blocks_ = 0, row_ = 0, rows_ = 0;
   std::size_t fetch_ = 0, fetch_first_ = 0;
   std::ptrdiff_t fetch_distance_ = 0;
+  Products<T> products_;
   HWY_ALIGN T data_[kTileRows * kMaxVectors * HWY_LANES(T)];
 };
 
@@ -227,32 +274,16 @@ void StoreUnits(D d, hn::Vec<D> v, T* p, std::size_t n) {
 }
 
 template <typename T>
-void CopyVectors(const T* from, T* to, std::size_t vectors) {
-  const hn::ScalableTag<T> d;
-  for (std::size_t v = 0; v < vectors; ++v) {
-    hn::Store(hn::LoadU(d, from + v * hn::Lanes(d)), d, to + v * hn::Lanes(d));
-  }
-}
-
-// bias + W x of one tile, for all its entries.
-template <typename T>
-void StartWithInput(const PackedMatrix<T>& w, Tile<T>& tile, const T* const* x) {
-  const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
-  for (std::size_t e = 0; e < tile.entries(); ++e) {
-    CopyVectors(w.bias + tile.block(e) * size, tile.Vectors(e), w.gates);
-  }
-  tile.AddInput(x);
-}
-
-template <typename T>
 void InputPart(const PackedMatrix<T>& w, const T* const* x, T* const* pre_out, std::size_t rows,
                BlockSweep sweep) {
   const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
   ForEachTile(w, rows, sweep, [&](Tile<T>& tile) HWY_ATTR {
-    StartWithInput(w, tile, x + tile.row(0));
     for (std::size_t e = 0; e < tile.entries(); ++e) {
-      CopyVectors(tile.Vectors(e), pre_out[tile.row(e)] + tile.block(e) * size, w.gates);
+      const std::size_t at = tile.block(e) * size;
+      tile.SetSums(e, w.bias + at, pre_out[tile.row(e)] + at);
     }
+    tile.SetInput(x + tile.first_row());
+    tile.Multiply();
   });
 }
 
@@ -271,8 +302,13 @@ void ForEachVector(const PackedMatrix<T>& w, const T* vectors, std::size_t block
 template <typename T>
 void LinearRows(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::size_t rows,
                 BlockSweep sweep) {
+  const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
   ForEachTile(w, rows, sweep, [&](Tile<T>& tile) HWY_ATTR {
-    StartWithInput(w, tile, x + tile.row(0));
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      tile.SetSums(e, w.bias + tile.block(e) * size, tile.Vectors(e));
+    }
+    tile.SetInput(x + tile.first_row());
+    tile.Multiply();
     for (std::size_t e = 0; e < tile.entries(); ++e) {
       ForEachVector(w, tile.Vectors(e), tile.block(e),
                     [&](auto d, auto v, std::size_t unit, std::size_t n)
@@ -367,28 +403,24 @@ struct GruBeforeCandidateStep {
 // One time step of all rows for the units of the sweep's blocks. All rows of a call have x, or all have pre.
 template <class Cell, typename T>
 void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, BlockSweep sweep) {
-  const std::size_t lanes = hn::Lanes(hn::ScalableTag<T>());
-  const std::size_t size = w.gates * lanes;
+  const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
   ForEachTile(w, count, sweep, [&](Tile<T>& tile) HWY_ATTR {
-    const Row<T>* tile_rows = rows + tile.row(0);
-    const std::size_t row_count = tile.row(tile.entries() - 1) - tile.row(0) + 1;
+    const Row<T>* tile_rows = rows + tile.first_row();
+    const T* inputs[kTileRows];
     const T* states[kTileRows];
-    for (std::size_t r = 0; r < row_count; ++r) states[r] = tile_rows[r].h;
-    if (tile_rows[0].x != nullptr) {
-      const T* inputs[kTileRows];
-      for (std::size_t r = 0; r < row_count; ++r) inputs[r] = tile_rows[r].x;
-      StartWithInput(w, tile, inputs);
-    } else {
-      for (std::size_t e = 0; e < tile.entries(); ++e) {
-        CopyVectors(rows[tile.row(e)].pre + tile.block(e) * size, tile.Vectors(e), w.gates);
-      }
+    for (std::size_t r = 0; r < tile.rows(); ++r) {
+      inputs[r] = tile_rows[r].x;
+      states[r] = tile_rows[r].h;
     }
-    if constexpr (Cell::kHasStatePart) {
-      for (std::size_t e = 0; e < tile.entries(); ++e) {
-        CopyVectors(w.state_bias + tile.block(e) * lanes, tile.Vectors(e) + size, 1);
-      }
+    const bool has_pre = inputs[0] == nullptr;
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      const T* start = has_pre ? rows[tile.row(e)].pre : w.bias;
+      tile.SetSums(e, start + tile.block(e) * size, tile.Vectors(e));
     }
-    tile.AddState(states, w.gates - (Cell::kHasStatePart ? 0 : 1));
+    if (!has_pre) tile.SetInput(inputs);
+    tile.SetState(states);
+    if (Cell::kHasStatePart) tile.KeepLastApart();
+    tile.Multiply();
     for (std::size_t e = 0; e < tile.entries(); ++e) {
       Cell::Finish(w, tile.Vectors(e), rows[tile.row(e)], tile.block(e));
     }
