@@ -114,6 +114,8 @@ class Tensor {
   Tensor() = default;
   /// All elements zero. Throws ShapeError where the bytes do not fit in the address space.
   explicit Tensor(const Shape& shape);
+  /// Elements are indeterminate: for memory that is written before it is read. Throws as above.
+  static Tensor uninitialized(const Shape& shape);
   /// A copy of `values`; throws ShapeError unless there are shape.size() of them.
   Tensor(const Shape& shape, std::span<const T> values);
   Tensor(const Shape& shape, std::initializer_list<T> values)
@@ -163,7 +165,7 @@ class Tensor {
 
  private:
   struct Free {
-    void operator()(T* p) const noexcept;
+    void operator()(void* p) const noexcept;
   };
   std::unique_ptr<T[], Free> data_;
   Shape shape_;

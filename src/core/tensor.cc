@@ -2,6 +2,7 @@
 #include "sluice/tensor.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -9,10 +10,31 @@
 
 #include "sluice/error.h"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace sluice {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kHugeBytes = 2 * kHugePage;  // from here on arrays begin on such a page
+
+// Large arrays lie on huge pages where the system has them: large weights are swept at every step, and of
+// small pages more than the processor keeps track of. Only pages that the array fills, so that it holds no
+// more memory than it must.
+void* allocate(std::size_t bytes) {
+  const bool is_huge = bytes >= kHugeBytes;
+  const std::size_t alignment = is_huge ? kHugePage : kAlignment;
+  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+#ifdef __linux__
+  // Advice: whether it is taken changes nothing but speed.
+  if (is_huge) static_cast<void>(madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE));
+#endif
+  return memory;
+}
 
 // Calls visit(offset) for each element of a strided array, in row-major order.
 template <class Visit>
@@ -96,24 +118,31 @@ TensorView<T> TensorView<T>::narrow(std::size_t axis, std::size_t start, std::si
 }
 
 template <class T>
-void Tensor<T>::Free::operator()(T* p) const noexcept {
-  ::operator delete[](p, kAlignment);
+void Tensor<T>::Free::operator()(void* p) const noexcept {
+  std::free(p);
 }
 
 template <class T>
-Tensor<T>::Tensor(const Shape& shape) : shape_(shape) {
+Tensor<T>::Tensor(const Shape& shape) : Tensor(uninitialized(shape)) {
+  std::memset(data_.get(), 0, std::max<std::size_t>(shape.size(), 1) * sizeof(T));
+}
+
+template <class T>
+Tensor<T> Tensor<T>::uninitialized(const Shape& shape) {
   constexpr std::size_t kLimit =
       static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T);
   const std::size_t n = shape.size();
   if (n > kLimit) throw ShapeError("Tensor: " + shape.to_string() + " does not fit in the address space");
   // One element at least, so that an empty tensor is told from a null one.
   const std::size_t bytes = std::max<std::size_t>(n, 1) * sizeof(T);
-  data_.reset(static_cast<T*>(::operator new[](bytes, kAlignment)));
-  std::memset(data_.get(), 0, bytes);
+  Tensor tensor;
+  tensor.shape_ = shape;
+  tensor.data_.reset(static_cast<T*>(allocate(bytes)));
+  return tensor;
 }
 
 template <class T>
-Tensor<T>::Tensor(const Shape& shape, std::span<const T> values) : Tensor(shape) {
+Tensor<T>::Tensor(const Shape& shape, std::span<const T> values) : Tensor(uninitialized(shape)) {
   if (values.size() != shape.size()) {
     throw ShapeError("Tensor: " + std::to_string(values.size()) + " values for shape " + shape.to_string());
   }
@@ -123,7 +152,7 @@ Tensor<T>::Tensor(const Shape& shape, std::span<const T> values) : Tensor(shape)
 template <class T>
 Tensor<T>::Tensor(TensorView<const T> view) {
   if (view.is_null()) return;
-  *this = Tensor(view.shape());
+  *this = uninitialized(view.shape());
   T* to = data_.get();
   if (view.is_contiguous()) {
     std::copy_n(view.data(), view.size(), to);

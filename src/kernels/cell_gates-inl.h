@@ -20,39 +20,38 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 /// LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000). The gates come as
-/// pre-activations and return activated, as the backward pass wants them:
+/// pre-activations and return activated, as the output and the backward pass want them:
 ///   i, f, o = sigmoid, g = tanh;   c' = f c + i g;   h' = o tanh(c')
+/// In two halves, each one link of the chain of dependent operations: over many vectors, half by half, more
+/// of them are in work at once.
 template <class D, class V>
-HWY_INLINE void LstmUpdateKeepGates(D d, V& i, V& f, V& g, V& o, V c, V& c_out, V& h_out) {
+HWY_INLINE V LstmCellState(D d, V& i, V& f, V& g, V& o, V c) {
   i = Sigmoid(d, i);
   f = Sigmoid(d, f);
   g = Tanh(d, g);
   o = Sigmoid(d, o);
-  c_out = hn::MulAdd(f, c, hn::Mul(i, g));
-  h_out = hn::Mul(o, Tanh(d, c_out));
+  return hn::MulAdd(f, c, hn::Mul(i, g));
 }
-
 template <class D, class V>
-HWY_INLINE void LstmUpdate(D d, V i_pre, V f_pre, V g_pre, V o_pre, V c, V& c_out, V& h_out) {
-  LstmUpdateKeepGates(d, i_pre, f_pre, g_pre, o_pre, c, c_out, h_out);
+HWY_INLINE V LstmOutput(D d, V o, V c) {
+  return hn::Mul(o, Tanh(d, c));
 }
 
 /// GRU (Cho et al. 2014, reset after the product as in cuDNN). r and z come as pre-activations and return
 /// activated; n returns the candidate:
 ///   r, z = sigmoid;   n = tanh(n_x + r n_h);   h' = z h + (1 - z) n
-/// z = 1 keeps h exactly.
+/// z = 1 keeps h exactly. In two halves, as the LSTM: the first returns the candidate's pre-activation.
 template <class D, class V>
-HWY_INLINE void GruUpdateKeepGates(D d, V& r, V& z, V n_x, V n_h, V h, V& n, V& h_out) {
+HWY_INLINE V GruCandidate(D d, V& r, V& z, V n_x, V n_h) {
   r = Sigmoid(d, r);
   z = Sigmoid(d, z);
-  n = Tanh(d, hn::MulAdd(r, n_h, n_x));
-  h_out = hn::MulAdd(z, h, hn::Mul(hn::Sub(hn::Set(d, 1), z), n));
+  return hn::MulAdd(r, n_h, n_x);
 }
-
+/// `n` comes as its pre-activation and returns activated.
 template <class D, class V>
-HWY_INLINE void GruUpdate(D d, V r_pre, V z_pre, V n_x, V n_h, V h, V& h_out) {
-  V n;
-  GruUpdateKeepGates(d, r_pre, z_pre, n_x, n_h, h, n, h_out);
+HWY_INLINE V GruOutput(D d, V z, V& n, V h) {
+  n = Tanh(d, n);
+  return hn::MulAdd(z, h, hn::Mul(hn::Sub(hn::Set(d, 1), z), n));
 }
 
 /// Highway (Srivastava et al. 2015): t candidate + (1 - t) x with t = sigmoid(pre).

@@ -190,10 +190,9 @@ void LstmGates(const T* pre, const T* c, T* h_out, T* c_out, T* gates, std::size
     auto f = access.Load(d, pre + H + u);
     auto g = access.Load(d, pre + 2 * H + u);
     auto o = access.Load(d, pre + 3 * H + u);
-    hn::Vec<decltype(d)> c_new, h_new;
-    LstmUpdateKeepGates(d, i, f, g, o, access.Load(d, c + u), c_new, h_new);
+    const auto c_new = LstmCellState(d, i, f, g, o, access.Load(d, c + u));
     access.Store(c_new, d, c_out + u);
-    access.Store(h_new, d, h_out + u);
+    access.Store(LstmOutput(d, o, c_new), d, h_out + u);
     if (gates == nullptr) return;
     access.Store(i, d, gates + u);
     access.Store(f, d, gates + H + u);
@@ -211,9 +210,8 @@ void GruGates(const T* pre_x, const T* pre_h, const T* h, T* h_out, T* gates, st
     auto z = hn::Add(access.Load(d, pre_x + H + u), access.Load(d, pre_h + H + u));
     const auto n_x = access.Load(d, pre_x + 2 * H + u);
     const auto n_h = access.Load(d, pre_h + 2 * H + u);
-    hn::Vec<decltype(d)> n, h_new;
-    GruUpdateKeepGates(d, r, z, n_x, n_h, access.Load(d, h + u), n, h_new);
-    access.Store(h_new, d, h_out + u);
+    auto n = GruCandidate(d, r, z, n_x, n_h);
+    access.Store(GruOutput(d, z, n, access.Load(d, h + u)), d, h_out + u);
     if (gates == nullptr) return;
     access.Store(r, d, gates + u);
     access.Store(z, d, gates + H + u);

@@ -317,36 +317,55 @@ void LinearRows(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::s
   });
 }
 
-// The cells: what follows when a row's vectors of one block are complete. `unit` is the block's first.
+// The cells: what follows when an entry's vectors are complete. `unit` is the block's first. Where kHasOutput,
+// all entries of a tile run Finish, and then all run Output on what that left in their vectors.
 
 template <typename T>
 struct LstmStep {
   static constexpr bool kHasStatePart = false;
-  static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
+  static constexpr bool kHasOutput = true;
+  static void Finish(const PackedMatrix<T>& w, T* pre, const Row<T>& row, std::size_t block) {
     const hn::ScalableTag<T> d;
     const std::size_t lanes = hn::Lanes(d);
     const std::size_t unit = block * lanes;
     const std::size_t n = w.units - unit;
-    auto c = LoadUnits(d, row.c + unit, n);
-    auto h = hn::Zero(d);
-    LstmUpdate(d, hn::Load(d, pre), hn::Load(d, pre + lanes), hn::Load(d, pre + 2 * lanes),
-               hn::Load(d, pre + 3 * lanes), c, c, h);
+    auto i = hn::Load(d, pre);
+    auto f = hn::Load(d, pre + lanes);
+    auto g = hn::Load(d, pre + 2 * lanes);
+    auto o = hn::Load(d, pre + 3 * lanes);
+    const auto c = LstmCellState(d, i, f, g, o, LoadUnits(d, row.c + unit, n));
     StoreUnits(d, c, row.c_out + unit, n);
-    StoreUnits(d, h, row.h_out + unit, n);
+    hn::Store(c, d, pre);
+    hn::Store(o, d, pre + lanes);
+  }
+  static void Output(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
+    const hn::ScalableTag<T> d;
+    const std::size_t unit = block * hn::Lanes(d);
+    const auto h = LstmOutput(d, hn::Load(d, pre + hn::Lanes(d)), hn::Load(d, pre));
+    StoreUnits(d, h, row.h_out + unit, w.units - unit);
   }
 };
 
 template <typename T>
 struct GruStep {
   static constexpr bool kHasStatePart = true;
-  static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
+  static constexpr bool kHasOutput = true;
+  static void Finish(const PackedMatrix<T>&, T* pre, const Row<T>&, std::size_t) {
     const hn::ScalableTag<T> d;
     const std::size_t lanes = hn::Lanes(d);
-    const std::size_t unit = block * lanes;
+    auto r = hn::Load(d, pre);
+    auto z = hn::Load(d, pre + lanes);
+    const auto n = GruCandidate(d, r, z, hn::Load(d, pre + 2 * lanes), hn::Load(d, pre + 3 * lanes));
+    hn::Store(n, d, pre);
+    hn::Store(z, d, pre + lanes);
+  }
+  static void Output(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
+    const hn::ScalableTag<T> d;
+    const std::size_t unit = block * hn::Lanes(d);
     const std::size_t n = w.units - unit;
-    auto h = LoadUnits(d, row.h + unit, n);
-    GruUpdate(d, hn::Load(d, pre), hn::Load(d, pre + lanes), hn::Load(d, pre + 2 * lanes),
-              hn::Load(d, pre + 3 * lanes), h, h);
+    auto candidate = hn::Load(d, pre);
+    const auto h =
+        GruOutput(d, hn::Load(d, pre + hn::Lanes(d)), candidate, LoadUnits(d, row.h + unit, n));
     StoreUnits(d, h, row.h_out + unit, n);
   }
 };
@@ -354,6 +373,7 @@ struct GruStep {
 template <typename T>
 struct RnnTanhStep {
   static constexpr bool kHasStatePart = false;
+  static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
     ForEachVector(w, pre, block, [&](auto d, auto v, std::size_t unit, std::size_t n) HWY_ATTR {
       StoreUnits(d, Tanh(d, v), row.h_out + unit, n);
@@ -364,6 +384,7 @@ struct RnnTanhStep {
 template <typename T>
 struct RnnReluStep {
   static constexpr bool kHasStatePart = false;
+  static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
     ForEachVector(w, pre, block, [&](auto d, auto v, std::size_t unit, std::size_t n) HWY_ATTR {
       StoreUnits(d, Relu(d, v), row.h_out + unit, n);
@@ -375,6 +396,7 @@ struct RnnReluStep {
 template <typename T>
 struct GruBeforeGatesStep {
   static constexpr bool kHasStatePart = false;
+  static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
     const hn::ScalableTag<T> d;
     const std::size_t lanes = hn::Lanes(d);
@@ -390,6 +412,7 @@ struct GruBeforeGatesStep {
 template <typename T>
 struct GruBeforeCandidateStep {
   static constexpr bool kHasStatePart = false;
+  static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
     ForEachVector(w, pre, block, [&](auto d, auto v, std::size_t unit, std::size_t n) HWY_ATTR {
       const auto z = LoadUnits(d, row.c + unit, n);
@@ -423,6 +446,11 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, Block
     tile.Multiply();
     for (std::size_t e = 0; e < tile.entries(); ++e) {
       Cell::Finish(w, tile.Vectors(e), rows[tile.row(e)], tile.block(e));
+    }
+    if constexpr (Cell::kHasOutput) {
+      for (std::size_t e = 0; e < tile.entries(); ++e) {
+        Cell::Output(w, tile.Vectors(e), rows[tile.row(e)], tile.block(e));
+      }
     }
   });
 }

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/threads.h"
+#include "kernels/transpose.h"
 
 namespace sluice {
 namespace {
@@ -13,19 +15,11 @@ T sum_of(TensorView<const T> a, TensorView<const T> b, std::size_t i) {
   return (a ? a(i) : T{0}) + (b ? b(i) : T{0});
 }
 
-// Copies `columns` columns of source row `row` to packed elements `step` apart.
+// A matrix of `units` units, with memory for all blocks, all biases zero. Vectors of a block hold consecutive
+// units, or the gates of the same ones.
 template <class T>
-void pack_row(TensorView<const T> from, std::size_t row, T* to, std::size_t step) {
-  const T* source = from.data() + static_cast<std::ptrdiff_t>(row) * from.stride(0);
-  const std::ptrdiff_t stride = from.stride(1);
-  for (std::size_t k = 0; k < from.dim(1); ++k, source += stride, to += step) *to = *source;
-}
-
-// An empty matrix of `units` units, with memory for all blocks. Vectors of a block hold `vector_units` many
-// consecutive units each, or the gates of the same units.
-template <class T>
-PackedWeights<T> empty(std::size_t gates, std::size_t units, std::size_t units_per_block,
-                       TensorView<const T> w, TensorView<const T> u) {
+PackedWeights<T> make(std::size_t gates, std::size_t units, std::size_t units_per_block,
+                      TensorView<const T> w, TensorView<const T> u) {
   PackedWeights<T> packed;
   packed.kernels = &kernels::packed_gemm<T>();
   const std::size_t lanes = packed.kernels->lanes;
@@ -35,7 +29,8 @@ PackedWeights<T> empty(std::size_t gates, std::size_t units, std::size_t units_p
   matrix.blocks = (units + units_per_block - 1) / units_per_block;
   matrix.input_size = w.dim(1);
   matrix.state_size = u ? u.dim(1) : 0;
-  packed.weights = Tensor<T>({matrix.blocks, matrix.input_size + matrix.state_size, gates, lanes});
+  packed.weights =
+      Tensor<T>::uninitialized({matrix.blocks * (matrix.input_size + matrix.state_size), gates, lanes});
   packed.bias = Tensor<T>({matrix.blocks, gates, lanes});
   matrix.weights = packed.weights.data();
   matrix.state_weights = matrix.weights + matrix.blocks * matrix.input_size * gates * lanes;
@@ -43,17 +38,46 @@ PackedWeights<T> empty(std::size_t gates, std::size_t units, std::size_t units_p
   return packed;
 }
 
-// Packs source row `row` (of w and u) and its bias as lane `lane` of vector `gate` of block `block`.
+// Packs rows [first, first + count) of a source as the lanes of one vector of a block: `to` is the vector's
+// place at k = 0, and it comes again every `step` elements. Lanes past the last row become zero.
 template <class T>
-void pack_unit(PackedWeights<T>& packed, std::size_t block, std::size_t gate, std::size_t lane,
-               std::size_t row, TensorView<const T> w, TensorView<const T> u) {
+void pack_vector(TensorView<const T> from, std::size_t first, std::size_t count, T* to, std::size_t step,
+                 std::size_t lanes) {
+  const std::size_t columns = from.dim(1);
+  const T* source = from.data() + static_cast<std::ptrdiff_t>(first) * from.stride(0);
+  if (count < lanes) {
+    for (std::size_t k = 0; k < columns; ++k) std::fill_n(to + k * step + count, lanes - count, T{0});
+  }
+  if (from.stride(1) == 1) {
+    kernels::transpose_kernel<T>()(source, from.stride(0), to, static_cast<std::ptrdiff_t>(step), count,
+                                   columns);
+    return;
+  }
+  for (std::size_t k = 0; k < columns; ++k, source += from.stride(1)) {
+    for (std::size_t i = 0; i < count; ++i) {
+      to[k * step + i] = source[static_cast<std::ptrdiff_t>(i) * from.stride(0)];
+    }
+  }
+}
+
+// Packs rows [first, first + count) of w and u as vector `gate` of block `block`.
+template <class T>
+void pack_vectors(PackedWeights<T>& packed, std::size_t block, std::size_t gate, std::size_t first,
+                  std::size_t count, TensorView<const T> w, TensorView<const T> u) {
   const kernels::PackedMatrix<T>& matrix = packed.matrix;
   const std::size_t lanes = packed.kernels->lanes;
   const std::size_t step = matrix.gates * lanes;
-  T* to = packed.weights.data() + gate * lanes + lane;
-  pack_row(w, row, to + block * matrix.input_size * step, step);
+  T* to = packed.weights.data() + gate * lanes;
+  pack_vector(w, first, count, to + block * matrix.input_size * step, step, lanes);
   to += matrix.blocks * matrix.input_size * step;
-  if (u) pack_row(u, row, to + block * matrix.state_size * step, step);
+  if (u) pack_vector(u, first, count, to + block * matrix.state_size * step, step, lanes);
+}
+
+// Blocks that are worth a thread of their own: about a millisecond's.
+template <class T>
+std::size_t blocks_per_thread(const kernels::PackedMatrix<T>& matrix, std::size_t lanes) {
+  constexpr std::size_t kElements = std::size_t{1} << 20;
+  return kElements / std::max<std::size_t>((matrix.input_size + matrix.state_size) * matrix.gates * lanes, 1) + 1;
 }
 
 }  // namespace
@@ -64,18 +88,25 @@ PackedWeights<T> pack_gates(std::size_t gates, TensorView<const T> w, TensorView
   SLUICE_DCHECK(w.rank() == 2 && w.dim(0) % gates == 0 && (!u || u.dim(0) == w.dim(0)));
   const std::size_t lanes = kernels::packed_gemm<T>().lanes;
   const std::size_t units = w.dim(0) / gates;
-  PackedWeights<T> packed = empty<T>(gates, units, lanes, w, u);
+  PackedWeights<T> packed = make<T>(gates, units, lanes, w, u);
   if (keep_state_bias) {
     packed.state_bias = Tensor<T>({packed.matrix.blocks, lanes});
     packed.matrix.state_bias = packed.state_bias.data();
   }
+  parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t block = begin; block < end; ++block) {
+      const std::size_t first = block * lanes;
+      for (std::size_t gate = 0; gate < gates; ++gate) {
+        pack_vectors(packed, block, gate, gate * units + first, std::min(lanes, units - first), w, u);
+      }
+    }
+  });
   for (std::size_t unit = 0; unit < units; ++unit) {
     const std::size_t block = unit / lanes;
     const std::size_t lane = unit % lanes;
     for (std::size_t gate = 0; gate < gates; ++gate) {
       const std::size_t row = gate * units + unit;
       const bool apart = keep_state_bias && gate + 1 == gates;
-      pack_unit(packed, block, gate, lane, row, w, u);
       packed.bias(block, gate, lane) = sum_of(bias_ih, apart ? TensorView<const T>() : bias_hh, row);
       if (apart && bias_hh) packed.state_bias(block, lane) = bias_hh(row);
     }
@@ -91,13 +122,16 @@ PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, Tensor
   const std::size_t units = w.dim(0);
   // Four vectors a block run best; fewer where they would be empty.
   const std::size_t vectors = std::clamp<std::size_t>((units + lanes - 1) / lanes, 1, 4);
-  PackedWeights<T> packed = empty<T>(vectors, units, vectors * lanes, w, u);
+  PackedWeights<T> packed = make<T>(vectors, units, vectors * lanes, w, u);
+  parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin * vectors; i < end * vectors; ++i) {
+      // Past the last unit: a vector of zeros.
+      const std::size_t first = std::min(i * lanes, units);
+      pack_vectors(packed, i / vectors, i % vectors, first, std::min(lanes, units - first), w, u);
+    }
+  });
   for (std::size_t unit = 0; unit < units; ++unit) {
-    const std::size_t block = unit / (vectors * lanes);
-    const std::size_t vector = unit / lanes % vectors;
-    const std::size_t lane = unit % lanes;
-    pack_unit(packed, block, vector, lane, unit, w, u);
-    packed.bias(block, vector, lane) = sum_of(bias, bias_hh, unit);
+    packed.bias(unit / (vectors * lanes), unit / lanes % vectors, unit % lanes) = sum_of(bias, bias_hh, unit);
   }
   return packed;
 }
