@@ -36,14 +36,17 @@ namespace sluice::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Registers decide the tile: rows x 4 gates of accumulators, 4 vectors of weights, and one broadcast fit in
-// 32 registers with 6 rows (24 + 4 + 1), in 16 with 3 (weights then come from memory operands).
-#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
-constexpr std::size_t kTileRows = 6;
-#else
-constexpr std::size_t kTileRows = 3;
-#endif
 constexpr std::size_t kMaxVectors = 4;  // of a row of the tile
+// Registers decide the tile: rows x gates of accumulators, a vector of weights a gate, and one broadcast fit in
+// 32 registers with 6 x 4 or 8 x 3 accumulators, in 16 with half as many (weights then come from memory
+// operands).
+#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
+constexpr std::size_t kAccumulators = 24;
+#else
+constexpr std::size_t kAccumulators = 12;
+#endif
+constexpr std::size_t kMaxTileRows = kAccumulators / 3;
+constexpr std::size_t TileRows(std::size_t gates) { return std::min(kAccumulators / gates, kMaxTileRows); }
 
 // Weights that no core's own cache holds: while one block is in work, the next is fetched.
 constexpr std::size_t kFarBytes = std::size_t{12} << 20;
@@ -52,7 +55,7 @@ constexpr std::size_t kMaxFetch = 2;  // cache lines fetched a k
 // arrive fastest in one sweep, which the hardware fetches ahead (docs/decisions.md).
 constexpr std::size_t kNearBytes = std::size_t{96} << 10;
 
-// The operands of a tile: up to kTileRows entries, which are rows of one block, or blocks of one row.
+// The operands of a tile: up to kMaxTileRows entries, which are rows of one block, or blocks of one row.
 template <typename T>
 struct Products {
   // One of the two products: columns of W times x, or of U times h.
@@ -62,12 +65,12 @@ struct Products {
     const T* const* rows = nullptr;
     const T* ahead = nullptr;  // what to fetch beside
   };
-  const T* start[kTileRows];  // an entry's [gate][lane] before the first product
-  T* out[kTileRows];          // and after the second
+  const T* start[kMaxTileRows];  // an entry's [gate][lane] before the first product
+  T* out[kMaxTileRows];          // and after the second
   Part input, state;
   // GRU: what the last gate starts with before the second product. That sum then goes to one vector more, and
   // the first product's last gate stays where it is.
-  const T* state_start[kTileRows];
+  const T* state_start[kMaxTileRows];
   bool keeps_last_apart = false;
 };
 
@@ -141,7 +144,7 @@ using AccumulateFunction = void (*)(const Products<T>&);
 
 template <typename T>
 struct AccumulateFunctions {
-  AccumulateFunction<T> rows[kTileRows][kMaxFetch + 1];  // [rows - 1][cache lines fetched a k]
+  AccumulateFunction<T> rows[kMaxTileRows][kMaxFetch + 1];  // [rows - 1][cache lines fetched a k]
   AccumulateFunction<T> two_blocks;
 };
 template <typename T, std::size_t kGates, std::size_t... kRows>
@@ -154,12 +157,12 @@ constexpr AccumulateFunctions<T> MakeAccumulateFunctions(std::index_sequence<kRo
 template <typename T, std::size_t... kGates>
 constexpr std::array<AccumulateFunctions<T>, kMaxVectors> AllAccumulateFunctions(
     std::index_sequence<kGates...>) {
-  return {MakeAccumulateFunctions<T, kGates + 1>(std::make_index_sequence<kTileRows>())...};
+  return {MakeAccumulateFunctions<T, kGates + 1>(std::make_index_sequence<TileRows(kGates + 1)>())...};
 }
 template <typename T>
 constexpr auto kAccumulate = AllAccumulateFunctions<T>(std::make_index_sequence<kMaxVectors>());
 
-// A tile in work. Its entries are up to kTileRows rows of one block, or two blocks of one row.
+// A tile in work. Its entries are up to TileRows(gates) rows of one block, or two blocks of one row.
 template <typename T>
 class Tile {
  public:
@@ -223,7 +226,7 @@ class Tile {
   std::size_t fetch_ = 0, fetch_first_ = 0;
   std::ptrdiff_t fetch_distance_ = 0;
   Products<T> products_;
-  HWY_ALIGN T data_[kTileRows * kMaxVectors * HWY_LANES(T)];
+  HWY_ALIGN T data_[kMaxTileRows * kMaxVectors * HWY_LANES(T)];
 };
 
 // Calls visit(tile) for all tiles of rows [0, count) x the blocks of the sweep. Rows are shared out evenly, so
@@ -233,7 +236,8 @@ void ForEachTile(const PackedMatrix<T>& w, std::size_t count, BlockSweep sweep, 
   const std::size_t column_bytes = w.blocks * w.gates * hn::Lanes(hn::ScalableTag<T>()) * sizeof(T);
   const bool are_near = column_bytes * std::max(w.input_size, w.state_size) <= kNearBytes;
   const bool are_far = column_bytes * (w.input_size + w.state_size) > kFarBytes;
-  const std::size_t tiles = (count + kTileRows - 1) / kTileRows;
+  const std::size_t tile_rows = TileRows(w.gates);
+  const std::size_t tiles = (count + tile_rows - 1) / tile_rows;
   const std::size_t blocks = sweep.end - sweep.begin;
   Tile<T> tile(w);
   std::size_t done = 0;
@@ -429,8 +433,8 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, Block
   const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
   ForEachTile(w, count, sweep, [&](Tile<T>& tile) HWY_ATTR {
     const Row<T>* tile_rows = rows + tile.first_row();
-    const T* inputs[kTileRows];
-    const T* states[kTileRows];
+    const T* inputs[kMaxTileRows];
+    const T* states[kMaxTileRows];
     for (std::size_t r = 0; r < tile.rows(); ++r) {
       inputs[r] = tile_rows[r].x;
       states[r] = tile_rows[r].h;
@@ -460,7 +464,7 @@ const PackedGemm<T>* Table() {
   static const PackedGemm<T> table{
       .target = target_name(HWY_TARGET),
       .lanes = hn::Lanes(hn::ScalableTag<T>()),
-      .tile_rows = kTileRows,
+      .tile_rows = TileRows(kMaxVectors),
       .input_part = &InputPart<T>,
       .linear = &LinearRows<T>,
       .lstm_step = &Step<LstmStep<T>, T>,

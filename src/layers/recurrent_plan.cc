@@ -28,6 +28,7 @@ std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1)
 // with tiles full of rows the products are bound by arithmetic, and the detour through memory only costs.
 std::size_t choose_ahead_steps(const RecurrentShape& shape, std::size_t rows) noexcept {
   constexpr std::size_t kChunkBytes = std::size_t{128} << 10;   // stays in L2 beside the weights in use
+  constexpr std::size_t kWeightShare = 16;  // or this share of W, which makes reading it again cheap
   constexpr std::size_t kCrowdedBytes = std::size_t{12} << 20;  // weights that leave no room in a shared L3
   constexpr std::size_t kFewestSteps = 4;
   const std::size_t unit_bytes = shape.gates * shape.element_bytes;
@@ -36,7 +37,9 @@ std::size_t choose_ahead_steps(const RecurrentShape& shape, std::size_t rows) no
   if (rows == 0 || shape.steps < 2 || !is_bound_by_weights) return 0;
   const std::size_t units = ceil_div(shape.hidden_size, shape.lanes) * shape.lanes;
   const std::size_t step_bytes = rows * units * unit_bytes;
-  return std::min(std::max(kChunkBytes / step_bytes, kFewestSteps), shape.steps);
+  const std::size_t input_bytes = shape.hidden_size * shape.input_size * unit_bytes;
+  const std::size_t chunk_bytes = std::max(kChunkBytes, input_bytes / kWeightShare);
+  return std::min(std::max(chunk_bytes / step_bytes, kFewestSteps), shape.steps);
 }
 
 }  // namespace
