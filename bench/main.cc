@@ -52,8 +52,8 @@ void register_all() {
   sluice::bench::register_gates();
   sluice::bench::register_cells();
   sluice::bench::register_recurrent();
-  //   sluice::bench::register_host_threads();
-  //   sluice::bench::register_loading();
+  sluice::bench::register_host_threads();
+  sluice::bench::register_loading();
 }
 
 }  // namespace

@@ -34,39 +34,40 @@ void run(benchmark::State& state, std::size_t units, double activations, std::si
   state.counters["of_copy"] = static_cast<double>(bytes) / ns / copy_rate(bytes, 1);
 }
 
-void run_lstm(benchmark::State& state, std::size_t B, std::size_t H, bool keeps_gates) {
-  const Tensor<float> pre = random_tensor<float>({B, 4 * H}, -6, 6);
-  const Tensor<float> c = random_tensor<float>({B, H}, -1, 1, 2);
-  Tensor<float> h_out({B, H}), c_out({B, H}), kept;
-  if (keeps_gates) kept = Tensor<float>({B, 4 * H});
-  run(state, B * H, 5, 5, [&] { lstm_gates(pre, c, h_out, c_out, kept); });
+void run_lstm(benchmark::State& state, std::size_t batch, std::size_t hidden, bool keeps_gates) {
+  const Tensor<float> pre = random_tensor<float>({batch, 4 * hidden}, -6, 6);
+  const Tensor<float> c = random_tensor<float>({batch, hidden}, -1, 1, 2);
+  Tensor<float> h_out({batch, hidden}), c_out({batch, hidden}), kept;
+  if (keeps_gates) kept = Tensor<float>({batch, 4 * hidden});
+  run(state, batch * hidden, 5, 5, [&] { lstm_gates(pre, c, h_out, c_out, kept); });
 }
 
-void run_gru(benchmark::State& state, std::size_t B, std::size_t H, bool keeps_gates) {
-  const Tensor<float> pre_x = random_tensor<float>({B, 3 * H}, -6, 6);
-  const Tensor<float> pre_h = random_tensor<float>({B, 3 * H}, -6, 6, 2);
-  const Tensor<float> h = random_tensor<float>({B, H}, -1, 1, 3);
-  Tensor<float> h_out({B, H}), kept;
-  if (keeps_gates) kept = Tensor<float>({B, 3 * H});
-  run(state, B * H, 3, 7, [&] { gru_gates(pre_x, pre_h, h, h_out, kept); });
+void run_gru(benchmark::State& state, std::size_t batch, std::size_t hidden, bool keeps_gates) {
+  const Tensor<float> pre_x = random_tensor<float>({batch, 3 * hidden}, -6, 6);
+  const Tensor<float> pre_h = random_tensor<float>({batch, 3 * hidden}, -6, 6, 2);
+  const Tensor<float> h = random_tensor<float>({batch, hidden}, -1, 1, 3);
+  Tensor<float> h_out({batch, hidden}), kept;
+  if (keeps_gates) kept = Tensor<float>({batch, 3 * hidden});
+  run(state, batch * hidden, 3, 7, [&] { gru_gates(pre_x, pre_h, h, h_out, kept); });
 }
 
-void run_highway(benchmark::State& state, std::size_t B, std::size_t H) {
-  const Tensor<float> pre = random_tensor<float>({B, H}, -6, 6);
-  const Tensor<float> candidate = random_tensor<float>({B, H}, -1, 1, 2);
-  const Tensor<float> x = random_tensor<float>({B, H}, -1, 1, 3);
-  Tensor<float> y({B, H});
-  run(state, B * H, 1, 3, [&] { highway_gate(pre, candidate, x, y); });
+void run_highway(benchmark::State& state, std::size_t batch, std::size_t hidden) {
+  const Tensor<float> pre = random_tensor<float>({batch, hidden}, -6, 6);
+  const Tensor<float> candidate = random_tensor<float>({batch, hidden}, -1, 1, 2);
+  const Tensor<float> x = random_tensor<float>({batch, hidden}, -1, 1, 3);
+  Tensor<float> y({batch, hidden});
+  run(state, batch * hidden, 1, 3, [&] { highway_gate(pre, candidate, x, y); });
 }
 
 template <class Run>
 void add(const std::string& name, const Run& run) {
   struct Size {
-    std::size_t B, H;
+    std::size_t batch, hidden;
   };
   for (const Size& size : {Size{1, 64}, Size{1, 1024}, Size{64, 1024}}) {
-    const std::string full = name + "/B:" + std::to_string(size.B) + "/H:" + std::to_string(size.H);
-    benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) { run(state, size.B, size.H); });
+    const std::string full = name + "/B:" + std::to_string(size.batch) + "/H:" + std::to_string(size.hidden);
+    benchmark::RegisterBenchmark(full.c_str(),
+                                 [=](benchmark::State& state) { run(state, size.batch, size.hidden); });
   }
 }
 
@@ -74,11 +75,16 @@ void add(const std::string& name, const Run& run) {
 
 void register_gates() {
   using State = benchmark::State;
-  add("LstmGates", [](State& state, std::size_t B, std::size_t H) { run_lstm(state, B, H, false); });
-  add("LstmGatesKept", [](State& state, std::size_t B, std::size_t H) { run_lstm(state, B, H, true); });
-  add("GruGates", [](State& state, std::size_t B, std::size_t H) { run_gru(state, B, H, false); });
-  add("GruGatesKept", [](State& state, std::size_t B, std::size_t H) { run_gru(state, B, H, true); });
-  add("HighwayGate", [](State& state, std::size_t B, std::size_t H) { run_highway(state, B, H); });
+  add("LstmGates",
+      [](State& state, std::size_t batch, std::size_t hidden) { run_lstm(state, batch, hidden, false); });
+  add("LstmGatesKept",
+      [](State& state, std::size_t batch, std::size_t hidden) { run_lstm(state, batch, hidden, true); });
+  add("GruGates",
+      [](State& state, std::size_t batch, std::size_t hidden) { run_gru(state, batch, hidden, false); });
+  add("GruGatesKept",
+      [](State& state, std::size_t batch, std::size_t hidden) { run_gru(state, batch, hidden, true); });
+  add("HighwayGate",
+      [](State& state, std::size_t batch, std::size_t hidden) { run_highway(state, batch, hidden); });
 }
 
 }  // namespace sluice::bench

@@ -17,9 +17,9 @@ namespace sluice::bench {
 namespace {
 
 // A cell's parameters have the names of a layer's without `_l0`.
-StateDict<float> cell_weights(std::size_t gates, std::size_t H) {
+StateDict<float> cell_weights(std::size_t gates, std::size_t hidden) {
   StateDict<float> weights;
-  const StateDict<float> layer = random_weights(gates, H, H, 1, 1);
+  const StateDict<float> layer = random_weights(gates, hidden, hidden, 1, 1);
   for (const std::string& name : layer.names()) {
     weights.set(name.substr(0, name.size() - 3), Tensor<float>(layer.at(name)));
   }
@@ -27,38 +27,40 @@ StateDict<float> cell_weights(std::size_t gates, std::size_t H) {
 }
 
 template <class Body>
-void run(benchmark::State& state, std::size_t gates, std::size_t B, std::size_t H, const Body& body) {
+void run(benchmark::State& state, std::size_t gates, std::size_t batch, std::size_t hidden,
+         const Body& body) {
   const double ns = median_ns(state, body);
-  const std::size_t weights = 2 * gates * H * H;
+  const std::size_t weights = 2 * gates * hidden * hidden;
   const std::size_t bytes = weights * sizeof(float);
-  const double flops = 2.0 * static_cast<double>(weights * B);
+  const double flops = 2.0 * static_cast<double>(weights * batch);
   state.counters["us/step"] = ns * 1e-3;
   state.counters["GFLOP/s"] = flops / ns;
   state.counters["of_peak"] = flops / ns / multiply_add_rate(1);
-  if (B == 1) state.counters["of_read"] = static_cast<double>(bytes) / ns / read_rate(bytes, 1);
+  if (batch == 1) state.counters["of_read"] = static_cast<double>(bytes) / ns / read_rate(bytes, 1);
 }
 
-void run_lstm(benchmark::State& state, std::size_t B, std::size_t H) {
-  const LSTMCell<float> cell({.input_size = H, .hidden_size = H}, cell_weights(4, H));
-  const Tensor<float> x = random_tensor<float>({B, H}, -1, 1);
-  Tensor<float> h({B, H}), h_out({B, H}), c({B, H});
-  run(state, 4, B, H, [&] { cell.step(B, x.data(), h.data(), c.data(), h_out.data(), c.data()); });
+void run_lstm(benchmark::State& state, std::size_t batch, std::size_t hidden) {
+  const LSTMCell<float> cell({.input_size = hidden, .hidden_size = hidden}, cell_weights(4, hidden));
+  const Tensor<float> x = random_tensor<float>({batch, hidden}, -1, 1);
+  Tensor<float> h({batch, hidden}), h_out({batch, hidden}), c({batch, hidden});
+  run(state, 4, batch, hidden,
+      [&] { cell.step(batch, x.data(), h.data(), c.data(), h_out.data(), c.data()); });
 }
 
 template <class Cell>
-void run_forward(benchmark::State& state, std::size_t gates, std::size_t B, std::size_t H) {
-  const Cell cell({.input_size = H, .hidden_size = H}, cell_weights(gates, H));
-  const Tensor<float> x = random_tensor<float>({B, H}, -1, 1), h({B, H});
-  run(state, gates, B, H, [&] { benchmark::DoNotOptimize(cell.forward(x, h).data()); });
+void run_forward(benchmark::State& state, std::size_t gates, std::size_t batch, std::size_t hidden) {
+  const Cell cell({.input_size = hidden, .hidden_size = hidden}, cell_weights(gates, hidden));
+  const Tensor<float> x = random_tensor<float>({batch, hidden}, -1, 1), h({batch, hidden});
+  run(state, gates, batch, hidden, [&] { benchmark::DoNotOptimize(cell.forward(x, h).data()); });
 }
 
 template <class Run>
 void add(const std::string& name, const Run& run) {
-  for (const std::size_t H : {64, 256}) {
-    for (const std::size_t B : {1, 64}) {
-      const std::string full = name + "/B:" + std::to_string(B) + "/H:" + std::to_string(H);
+  for (const std::size_t hidden : {64, 256}) {
+    for (const std::size_t batch : {1, 64}) {
+      const std::string full = name + "/B:" + std::to_string(batch) + "/H:" + std::to_string(hidden);
       benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
-        run(state, B, H);
+        run(state, batch, hidden);
       })->Unit(benchmark::kMicrosecond);
     }
   }
@@ -68,11 +70,14 @@ void add(const std::string& name, const Run& run) {
 
 void register_cells() {
   using State = benchmark::State;
-  add("LstmCell", [](State& state, std::size_t B, std::size_t H) { run_lstm(state, B, H); });
-  add("GruCell",
-      [](State& state, std::size_t B, std::size_t H) { run_forward<GRUCell<float>>(state, 3, B, H); });
-  add("RnnCell",
-      [](State& state, std::size_t B, std::size_t H) { run_forward<RNNCell<float>>(state, 1, B, H); });
+  add("LstmCell",
+      [](State& state, std::size_t batch, std::size_t hidden) { run_lstm(state, batch, hidden); });
+  add("GruCell", [](State& state, std::size_t batch, std::size_t hidden) {
+    run_forward<GRUCell<float>>(state, 3, batch, hidden);
+  });
+  add("RnnCell", [](State& state, std::size_t batch, std::size_t hidden) {
+    run_forward<RNNCell<float>>(state, 1, batch, hidden);
+  });
 }
 
 }  // namespace sluice::bench

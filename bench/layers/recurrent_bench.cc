@@ -14,8 +14,12 @@
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
-#include <memory>
+#include <cstdint>
+#include <initializer_list>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "benchmarks.h"
 #include "inputs.h"
@@ -108,6 +112,38 @@ void run_step(benchmark::State& state, const RecurrentCase& shape, const Layer& 
   }
 }
 
+// Rows of 10 to T steps, in no order.
+template <class Layer>
+void run_ragged(benchmark::State& state, const RecurrentCase& shape, const Layer& layer) {
+  const Tensor<float> x = random_tensor<float>({shape.steps, shape.batch, shape.input_size}, -1, 1);
+  std::vector<std::int64_t> lengths(shape.batch);
+  double steps = 0;
+  for (std::size_t i = 0; i < shape.batch; ++i) {
+    const std::size_t rank = i * 7 % shape.batch;
+    const std::size_t length = 10 + (shape.steps - 10) * rank / (shape.batch - 1);
+    lengths[i] = static_cast<std::int64_t>(length);
+    steps += static_cast<double>(length);
+  }
+  RecurrentInput<float> in;
+  in.lengths = lengths;
+  in.threads = shape.threads;
+  const double ns = median_ns(state, [&] { benchmark::DoNotOptimize(layer.forward(x, in).output.data()); });
+  const auto longest = static_cast<double>(shape.steps);
+  report(state, ns / longest, steps * layer.flops_per_step(shape.input_size) / longest, shape.threads);
+}
+
+void register_ragged(Cell cell) {
+  for (const int threads : {1, 2}) {
+    const RecurrentCase shape{
+        .cell = cell, .steps = 500, .batch = 32, .input_size = 256, .hidden_size = 256, .threads = threads};
+    std::string name = to_name(shape);
+    name.replace(name.find("Forward"), std::string_view("Forward").size(), "Ragged");
+    benchmark::RegisterBenchmark(name.c_str(), [shape](benchmark::State& state) {
+      with_layer(shape, [&](const auto& layer) { run_ragged(state, shape, layer); });
+    })->Unit(benchmark::kMicrosecond);
+  }
+}
+
 void register_forward_on_both(RecurrentCase shape) {
   for (const int threads : {1, 2}) {
     shape.threads = threads;
@@ -173,6 +209,7 @@ void register_recurrent() {
                               .proj_size = 128});
   }
   for (const Cell cell : {Cell::kLstm, Cell::kGru}) {
+    register_ragged(cell);
     for (const std::size_t hidden : {16, 64, 128, 256}) {
       for (const std::size_t batch : {1, 8, 64}) {
         register_case(
