@@ -100,18 +100,40 @@ double measure_read_rate(std::size_t bytes, int threads) {
   return static_cast<double>(share * sizeof(float) * passes) * threads / ns;
 }
 
-double measure_copy_rate(std::size_t bytes, int threads) {
+// Of `copy_all`, which copies `share` floats a call; make_copy_all(share) is called on each thread.
+template <class MakeCopyAll>
+double measure_copies(std::size_t bytes, int threads, const MakeCopyAll& make_copy_all) {
   const std::size_t share = bytes / sizeof(float) / static_cast<std::size_t>(threads);
   const std::size_t passes = passes_over(share * sizeof(float));
   const double ns = best_ns(runs_for(bytes), threads, [&] {
-    return [share, passes, from = make_floats(share), to = make_floats(share)] {
-      for (std::size_t i = 0; i < passes; ++i) {
-        std::memcpy(to.get(), from.get(), share * sizeof(float));
-        asm volatile("" : : "r"(to.get()) : "memory");  // every copy counts
-      }
+    return [passes, copy_all = make_copy_all(share)] {
+      for (std::size_t i = 0; i < passes; ++i) copy_all();
     };
   });
   return static_cast<double>(share * sizeof(float) * passes) * threads / ns;
+}
+
+// Every copy counts: the compiler must not see that the next one writes the same.
+void keep(float* written) { asm volatile("" : : "r"(written) : "memory"); }
+
+double measure_copy_rate(std::size_t bytes, int threads) {
+  return measure_copies(bytes, threads, [](std::size_t share) {
+    return [share, from = make_floats(share), to = make_floats(share)] {
+      std::memcpy(to.get(), from.get(), share * sizeof(float));
+      keep(to.get());
+    };
+  });
+}
+
+// As near to an array onto itself as the C library copies: from one cache line further on.
+double measure_copy_in_place_rate(std::size_t bytes, int threads) {
+  constexpr std::size_t kLine = 64 / sizeof(float);
+  return measure_copies(bytes, threads, [](std::size_t share) {
+    return [share, data = make_floats(share + kLine)] {
+      std::memmove(data.get(), data.get() + kLine, share * sizeof(float));
+      keep(data.get());
+    };
+  });
 }
 
 }  // namespace
@@ -132,6 +154,12 @@ double copy_rate(std::size_t bytes, int threads) {
   static std::map<BytesAndThreads, double> known;
   threads = usable(threads);
   return remembered(known, {bytes, threads}, [&] { return measure_copy_rate(bytes, threads); });
+}
+
+double copy_in_place_rate(std::size_t bytes, int threads) {
+  static std::map<BytesAndThreads, double> known;
+  threads = usable(threads);
+  return remembered(known, {bytes, threads}, [&] { return measure_copy_in_place_rate(bytes, threads); });
 }
 
 }  // namespace sluice::bench

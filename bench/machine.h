@@ -19,4 +19,7 @@ double read_rate(std::size_t bytes, int threads);
 /// again and again and all at once.
 double copy_rate(std::size_t bytes, int threads);
 
+/// The same within one array: every byte is read and written.
+double copy_in_place_rate(std::size_t bytes, int threads);
+
 }  // namespace sluice::bench

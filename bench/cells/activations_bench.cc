@@ -7,16 +7,17 @@
 #include "sluice/activations.h"
 
 #include <benchmark/benchmark.h>
-#include <omp.h>
 
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "benchmarks.h"
 #include "inputs.h"
 #include "machine.h"
 #include "measure.h"
+#include "openmp_threads.h"
 #include "sluice/sigmoid.h"
 
 namespace sluice::bench {
@@ -26,11 +27,10 @@ constexpr std::size_t kInL1 = 1'000;
 constexpr std::size_t kInL2 = 100'000;
 constexpr std::size_t kInMemory = 30'000'000;
 
-void report(benchmark::State& state, double ns, std::size_t n, int threads, std::size_t arrays_read) {
-  const auto elements = static_cast<double>(n);
-  state.counters["elements/ns"] = elements / ns;
-  state.counters["of_copy"] = elements * static_cast<double>(arrays_read * sizeof(float)) / ns /
-                              copy_rate(n * arrays_read * sizeof(float), threads);
+// `bytes_copied` is half of all that is read or written.
+void report(benchmark::State& state, double ns, std::size_t n, double bytes_copied, double copy_rate) {
+  state.counters["elements/ns"] = static_cast<double>(n) / ns;
+  state.counters["of_copy"] = bytes_copied / ns / copy_rate;
 }
 
 // Names, and calls run(state, n, threads), for each size; only the largest is worth a second thread.
@@ -44,11 +44,8 @@ void add_sizes(const std::string& name, const Run& run) {
     const std::string full =
         name + "/n:" + std::to_string(size.n) + "/threads:" + std::to_string(size.threads);
     benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
-      // These calls take as many threads as OpenMP would.
-      const int before = omp_get_max_threads();
-      omp_set_num_threads(size.threads);
+      const OpenMPThreads threads(size.threads);
       run(state, size.n, size.threads);
-      omp_set_num_threads(before);
     })->Unit(benchmark::kMicrosecond);
   }
 }
@@ -58,12 +55,16 @@ void add_forward(const std::string& name, const Function& function) {
   add_sizes(name, [=](benchmark::State& state, std::size_t n, int threads) {
     const Tensor<float> x = random_tensor<float>({n}, -10, 10);
     Tensor<float> y({n});
-    report(state, median_ns(state, [&] { function(x.span(), y.span()); }), n, threads, 1);
+    const double ns = median_ns(state, [&] { function(x.span(), y.span()); });
+    const std::size_t bytes = n * sizeof(float);
+    report(state, ns, n, static_cast<double>(bytes), copy_rate(bytes, threads));
   });
   // Over and over on the same array: the values come to rest, and cost the same.
   add_sizes(name + "InPlace", [=](benchmark::State& state, std::size_t n, int threads) {
     Tensor<float> x = random_tensor<float>({n}, -10, 10);
-    report(state, median_ns(state, [&] { function(std::as_const(x).span(), x.span()); }), n, threads, 1);
+    const double ns = median_ns(state, [&] { function(std::as_const(x).span(), x.span()); });
+    const std::size_t bytes = n * sizeof(float);
+    report(state, ns, n, static_cast<double>(bytes), copy_in_place_rate(bytes, threads));
   });
 }
 
@@ -73,7 +74,9 @@ void add_backward(const std::string& name, const Function& function) {
     const Tensor<float> y = random_tensor<float>({n}, 0, 1);
     const Tensor<float> grad_y = random_tensor<float>({n}, -1, 1, 2);
     Tensor<float> grad_x({n});
-    report(state, median_ns(state, [&] { function(y.span(), grad_y.span(), grad_x.span()); }), n, threads, 2);
+    const double ns = median_ns(state, [&] { function(y.span(), grad_y.span(), grad_x.span()); });
+    const std::size_t bytes = n * 3 * sizeof(float) / 2;  // two arrays read, one written
+    report(state, ns, n, static_cast<double>(bytes), copy_rate(bytes, threads));
   });
 }
 

@@ -8,7 +8,6 @@
 #include "sluice/gates.h"
 
 #include <benchmark/benchmark.h>
-#include <omp.h>
 
 #include <cstddef>
 #include <string>
@@ -17,21 +16,20 @@
 #include "inputs.h"
 #include "machine.h"
 #include "measure.h"
+#include "openmp_threads.h"
 
 namespace sluice::bench {
 namespace {
 
-// Calls body() on one thread; `activations` and `floats_read` are those of a unit.
+// `activations` and `floats` (read or written) are those of a unit.
 template <class Body>
-void run(benchmark::State& state, std::size_t units, double activations, std::size_t floats_read,
+void run(benchmark::State& state, std::size_t units, double activations, std::size_t floats,
          const Body& body) {
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(1);
+  const OpenMPThreads one(1);
   const double ns = median_ns(state, body);
-  omp_set_num_threads(before);
-  const std::size_t bytes = units * floats_read * sizeof(float);
+  const std::size_t bytes_copied = units * floats * sizeof(float) / 2;
   state.counters["activations/ns"] = static_cast<double>(units) * activations / ns;
-  state.counters["of_copy"] = static_cast<double>(bytes) / ns / copy_rate(bytes, 1);
+  state.counters["of_copy"] = static_cast<double>(bytes_copied) / ns / copy_rate(bytes_copied, 1);
 }
 
 void run_lstm(benchmark::State& state, std::size_t batch, std::size_t hidden, bool keeps_gates) {
@@ -39,7 +37,7 @@ void run_lstm(benchmark::State& state, std::size_t batch, std::size_t hidden, bo
   const Tensor<float> c = random_tensor<float>({batch, hidden}, -1, 1, 2);
   Tensor<float> h_out({batch, hidden}), c_out({batch, hidden}), kept;
   if (keeps_gates) kept = Tensor<float>({batch, 4 * hidden});
-  run(state, batch * hidden, 5, 5, [&] { lstm_gates(pre, c, h_out, c_out, kept); });
+  run(state, batch * hidden, 5, keeps_gates ? 11 : 7, [&] { lstm_gates(pre, c, h_out, c_out, kept); });
 }
 
 void run_gru(benchmark::State& state, std::size_t batch, std::size_t hidden, bool keeps_gates) {
@@ -48,7 +46,7 @@ void run_gru(benchmark::State& state, std::size_t batch, std::size_t hidden, boo
   const Tensor<float> h = random_tensor<float>({batch, hidden}, -1, 1, 3);
   Tensor<float> h_out({batch, hidden}), kept;
   if (keeps_gates) kept = Tensor<float>({batch, 3 * hidden});
-  run(state, batch * hidden, 3, 7, [&] { gru_gates(pre_x, pre_h, h, h_out, kept); });
+  run(state, batch * hidden, 3, keeps_gates ? 11 : 8, [&] { gru_gates(pre_x, pre_h, h, h_out, kept); });
 }
 
 void run_highway(benchmark::State& state, std::size_t batch, std::size_t hidden) {
@@ -56,7 +54,7 @@ void run_highway(benchmark::State& state, std::size_t batch, std::size_t hidden)
   const Tensor<float> candidate = random_tensor<float>({batch, hidden}, -1, 1, 2);
   const Tensor<float> x = random_tensor<float>({batch, hidden}, -1, 1, 3);
   Tensor<float> y({batch, hidden});
-  run(state, batch * hidden, 1, 3, [&] { highway_gate(pre, candidate, x, y); });
+  run(state, batch * hidden, 1, 4, [&] { highway_gate(pre, candidate, x, y); });
 }
 
 template <class Run>

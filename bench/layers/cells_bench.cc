@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One call of a cell: LSTMCell's step, which takes no memory, and the forward calls that return new tensors.
-// The counters are those of recurrent_bench.cc; a call reads all weights.
+// One call of a cell, on one thread: LSTMCell's step, which takes no memory, and the forward calls that
+// return new tensors. The counters are those of recurrent_bench.cc; a call reads all weights.
 #include "sluice/cells.h"
 
 #include <benchmark/benchmark.h>
@@ -12,6 +12,7 @@
 #include "inputs.h"
 #include "machine.h"
 #include "measure.h"
+#include "openmp_threads.h"
 
 namespace sluice::bench {
 namespace {
@@ -29,6 +30,7 @@ StateDict<float> cell_weights(std::size_t gates, std::size_t hidden) {
 template <class Body>
 void run(benchmark::State& state, std::size_t gates, std::size_t batch, std::size_t hidden,
          const Body& body) {
+  const OpenMPThreads one(1);
   const double ns = median_ns(state, body);
   const std::size_t weights = 2 * gates * hidden * hidden;
   const std::size_t bytes = weights * sizeof(float);
@@ -58,7 +60,8 @@ template <class Run>
 void add(const std::string& name, const Run& run) {
   for (const std::size_t hidden : {64, 256}) {
     for (const std::size_t batch : {1, 64}) {
-      const std::string full = name + "/B:" + std::to_string(batch) + "/H:" + std::to_string(hidden);
+      const std::string size = std::to_string(hidden);
+      const std::string full = name + "/B:" + std::to_string(batch) + "/I:" + size + "/H:" + size;
       benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
         run(state, batch, hidden);
       })->Unit(benchmark::kMicrosecond);
