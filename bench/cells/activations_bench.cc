@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sigmoid and tanh as a user calls them, from arrays that lie in L1 to arrays that lie in memory.
 //   elements/ns  outputs
-//   of_copy      share of the speed at which as many threads copy as many bytes as are read or written,
-//   whichever is
-//                more. In cache arithmetic is the limit, so there it is small.
+//   of_copy      share of the speed of a copy by as many threads (a copied byte is one read and one
+//                written), in place: within one array. In cache arithmetic is the limit.
 #include "sluice/activations.h"
 
 #include <benchmark/benchmark.h>

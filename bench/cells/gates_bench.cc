@@ -2,9 +2,8 @@
 // The fused gates as a user calls them (gates.h), on one thread: with the activated gates kept, as a backward
 // pass needs them, and without.
 //   activations/ns  sigmoids and tanhs
-//   of_copy         share of the speed at which as many bytes as are read are copied. In cache arithmetic is
-//   the
-//                   limit.
+//   of_copy         share of the speed of a copy (a copied byte is one read and one written). In cache
+//                   arithmetic is the limit.
 #include "sluice/gates.h"
 
 #include <benchmark/benchmark.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a file to a model that is packed and ready to run. The file is new, so it lies in the system's cache.
 //   GB/s           bytes of the file
-//   of_copy        share of the speed of memcpy of as many bytes on one thread, over and over between the
-//   same arrays of_fresh_copy  the same into memory fresh from the system, which a model needs too held
-//   growth of the resident set by a loaded model, as a multiple of its weights (Linux)
+//   of_copy        share of the speed of memcpy of as many bytes on one thread, between the same two arrays
+//   of_fresh_copy  the same into memory fresh from the system, such as a model needs, too
+//   held           growth of the resident set by a loaded model, as a multiple of its weights (Linux)
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The elementwise kernels by themselves, on one thread and in L1, beside Eigen's and a copy. Inputs are
-// uniform in
-// [-10, 10], or down to where one in twelve has a subnormal result and takes the slower path. SLUICE_TARGET
-// chooses the instruction set.
+// uniform in [-10, 10], or down to where one in twelve has a subnormal result and takes the slower path.
+// SLUICE_TARGET chooses the instruction set.
 #include "kernels/gate_math.h"
 
 #include <benchmark/benchmark.h>

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Several threads of the caller's at once. LstmForwardHosts: all call one model, each call allowed `threads`
-// threads; LstmModels: a hundred small models, shared out.
-//   calls/s   of all together
-//   of_best   LstmForwardHosts: share of the better of one caller that takes all processors, and of a caller
-//   a
-//             processor with one thread each, measured just before
-//   of_peak, of_read, of_bound  LstmModels: as for a sequence (recurrent_bench.cc); each thread reads a model
-//   of its own
+// Several threads of the caller's at once. LstmForwardHosts: all call one model, and each call may take
+// `threads` threads; LstmModels: a hundred small models, shared out.
+//   calls/s  of all together
+//   of_best  LstmForwardHosts: beside the best that the machine does, one caller with all processors or a
+//            caller a processor with one thread each, measured just before
+//   of_peak, of_read, of_bound  LstmModels: as in recurrent_bench.cc; each thread reads a model of its own
 #include <benchmark/benchmark.h>
 #include <omp.h>
 

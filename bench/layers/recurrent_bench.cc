@@ -5,14 +5,14 @@
 //   GFLOP/s   multiplications and additions of the products
 //   of_peak   share of the fused multiply-adds that as many threads can do
 //   of_read   with few rows: share of the speed at which as many threads read the weights that every step
-//   must read.
-//             A sequence makes the input part of many steps at once, so there they are the recurrent weights
-//             of a layer; a step of a stream reads all.
-//   of_bound  sequences with few rows: share of the speed of reading those weights and, after it, making the
-//   input part
-//             at the peak. Of a stream that has no input part of its own, `of_read` is the whole bound.
+//             must read. A sequence makes the input part of many steps at once, so there they are the
+//             recurrent weights of a layer; a step of a stream reads all.
+//   of_bound  sequences: share of the sum of two times, that of the input part, whose weights are read once a
+//             call, and that of the recurrent part, whose weights are read once a step. Each is the larger of
+//             reading and multiplying.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -88,16 +88,22 @@ void run_forward(benchmark::State& state, const RecurrentCase& shape, const Laye
   const double ns = median_ns(state, [&] { benchmark::DoNotOptimize(layer.forward(x, in).output.data()); }) /
                     static_cast<double>(shape.steps);
   report(state, ns, static_cast<double>(shape.batch) * layer.flops_per_step(shape.input_size), shape.threads);
-  if (shape.batch <= kFewRows) {
-    // Layers and directions come one after the other, or side by side on as many threads.
-    const double all = matrix_bytes(layer, {"weight_hh", "weight_hr"});
-    const double each = all / static_cast<double>(shape.layers * shape.directions);
-    const double read_ns = all / read_rate(static_cast<std::size_t>(each), shape.threads);
-    const double input_flops =
-        2 * static_cast<double>(shape.batch) * matrix_bytes(layer, {"weight_ih"}) / sizeof(float);
-    state.counters["of_read"] = read_ns / ns;
-    state.counters["of_bound"] = (read_ns + input_flops / multiply_add_rate(shape.threads)) / ns;
-  }
+  // Layers and directions come one after the other, or side by side on as many threads: each matrix is read
+  // by all.
+  const auto read_ns = [&](double bytes) {
+    const double each = bytes / static_cast<double>(shape.layers * shape.directions);
+    return bytes / read_rate(static_cast<std::size_t>(each), shape.threads);
+  };
+  const auto product_ns = [&](double bytes) {
+    const double flops = 2 * static_cast<double>(shape.batch) * bytes / sizeof(float);
+    return flops / multiply_add_rate(shape.threads);
+  };
+  const double input = matrix_bytes(layer, {"weight_ih"});
+  const double recurrent = matrix_bytes(layer, {"weight_hh", "weight_hr"});
+  const double input_ns = std::max(read_ns(input) / static_cast<double>(shape.steps), product_ns(input));
+  const double recurrent_ns = std::max(read_ns(recurrent), product_ns(recurrent));
+  state.counters["of_bound"] = (input_ns + recurrent_ns) / ns;
+  if (shape.batch <= kFewRows) state.counters["of_read"] = read_ns(recurrent) / ns;
 }
 
 template <class Layer>
