@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The machine's limits, measured on the spot: benchmarks state their speed as a share of them. Each is the
-// best of many short runs, measured when first asked for and remembered; threads beyond the number of
-// processors count for nothing, as in the library.
+// The machine's limits, measured on the spot: benchmarks state their speed as a share of them. Each call
+// measures anew, the best of many short runs, and gives the best that this process has seen: a bound must not
+// suffer from a program that came between. Threads beyond the number of processors count for nothing, as in
+// the library.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,8 @@ namespace sluice::bench {
 double multiply_add_rate(int threads);
 
 /// Bytes a ns that `threads` threads read of `bytes` bytes, each its own share again and again and all at
-/// once, from whatever cache holds them.
+/// once, from whatever cache holds them. Of several arrays the middle one, since luck in where an array lies
+/// counts where it is about as large as a cache.
 double read_rate(std::size_t bytes, int threads);
 
 /// Bytes a ns that `threads` threads copy, of `bytes` bytes from one array to another, each its own share
