@@ -1,142 +1,229 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recurrent layers over whole sequences and one step at a time. GFLOP/s counts multiplications and additions
-// of the products. Inputs are made outside the loop; everything is warm. The bounds are measured in the same
-// run, just before: `of_peak` is the share of the fused multiply-adds that as many threads can do; `of_read`,
-// for one row on one thread, the share of the speed at which as many bytes as its weights have are read.
+// Recurrent layers over whole sequences and one step at a time. Inputs are made outside the loop; everything
+// is warm.
+//   us/step   time of a step, all layers and directions
+//   GFLOP/s   multiplications and additions of the products
+//   of_peak   share of the fused multiply-adds that as many threads can do
+//   of_read   with few rows: share of the speed at which as many threads read the weights that every step
+//             must read. A sequence makes the input part of many steps at once, so there they are the
+//             recurrent weights of a layer; a step of a stream reads all.
+//   of_bound  sequences: share of the sum of two times, that of the input part, whose weights are read once a
+//             call, and that of the recurrent part, whose weights are read once a step. Each is the larger of
+//             reading and multiplying.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
-#include <random>
+#include <initializer_list>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "benchmarks.h"
+#include "inputs.h"
 #include "machine.h"
-#include "sluice/cells.h"
+#include "measure.h"
 #include "sluice/recurrent.h"
 
-namespace sluice {
+namespace sluice::bench {
 namespace {
 
-Tensor<float> random_tensor(const Shape& shape, std::uint64_t seed, float scale) {
-  std::mt19937_64 generator(seed);
-  std::uniform_real_distribution<float> uniform(-scale, scale);
-  Tensor<float> values(shape);
-  for (float& v : values.span()) v = uniform(generator);
-  return values;
-}
+using Cell = RecurrentCase::Cell;
 
-StateDict<float> random_weights(std::size_t gates, std::size_t input_size, std::size_t hidden_size,
-                                std::size_t layers, bool bidirectional) {
-  StateDict<float> weights;
-  for (std::size_t layer = 0; layer < layers; ++layer) {
-    for (const char* direction : {"", "_reverse"}) {
-      const std::size_t in = layer == 0 ? input_size : hidden_size * (bidirectional ? 2 : 1);
-      const std::string suffix = "_l" + std::to_string(layer) + direction;
-      weights.set("weight_ih" + suffix, random_tensor({gates * hidden_size, in}, 1, 0.05F));
-      weights.set("weight_hh" + suffix, random_tensor({gates * hidden_size, hidden_size}, 2, 0.05F));
-      weights.set("bias_ih" + suffix, random_tensor({gates * hidden_size}, 3, 0.05F));
-      weights.set("bias_hh" + suffix, random_tensor({gates * hidden_size}, 4, 0.05F));
+// Rows up to which a step waits for its weights rather than for arithmetic.
+constexpr std::size_t kFewRows = 8;
+
+// Calls use(layer) with the layer of that shape.
+template <class Use>
+void with_layer(const RecurrentCase& shape, const Use& use) {
+  const auto weights = [&](std::size_t gates) {
+    return random_weights(gates, shape.input_size, shape.hidden_size, shape.layers, shape.directions,
+                          shape.proj_size);
+  };
+  const auto fill = [&](auto options) {
+    options.input_size = shape.input_size;
+    options.hidden_size = shape.hidden_size;
+    options.num_layers = shape.layers;
+    options.bidirectional = shape.directions == 2;
+    return options;
+  };
+  switch (shape.cell) {
+    case Cell::kLstm: {
+      LSTMOptions options = fill(LSTMOptions{});
+      options.proj_size = shape.proj_size;
+      return use(LSTM<float>(options, weights(4)));
     }
+    case Cell::kGru:
+      return use(GRU<float>(fill(GRUOptions{}), weights(3)));
+    case Cell::kRnn:
+      return use(RNN<float>(fill(RNNOptions{}), weights(1)));
   }
-  return weights;
 }
 
-// Times `body` an iteration of `state`, and reports the median.
-template <class Body>
-void measure(benchmark::State& state, double steps, double flops, double weight_bytes, int threads,
-             const Body& body) {
-  const double peak = bench::multiply_add_rate(threads);
-  const double read = threads == 1 ? bench::read_rate(static_cast<std::size_t>(weight_bytes)) : 0;
-  body();  // warm
-  std::vector<double> ns;
-  for (auto _ : state) {
-    const auto start = std::chrono::steady_clock::now();
-    body();
-    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
-    ns.push_back(took.count());
-    state.SetIterationTime(took.count() * 1e-9);
-  }
-  std::nth_element(ns.begin(), ns.begin() + static_cast<std::ptrdiff_t>(ns.size() / 2), ns.end());
-  const double median = ns[ns.size() / 2];
-  state.counters["us/step"] = median / steps * 1e-3;
-  state.counters["GFLOP/s"] = flops / median;
-  state.counters["of_peak"] = flops / median / peak;
-  if (read > 0) state.counters["of_read"] = weight_bytes * steps / median / read;
-}
-
-// Bytes of weights that a step of one row sweeps: the parameters.
+// Bytes of the matrices whose names begin with one of `prefixes`.
 template <class Layer>
-double weight_bytes(const Layer& layer) {
+double matrix_bytes(const Layer& layer, std::initializer_list<std::string_view> prefixes) {
   double bytes = 0;
   for (const ParameterInfo& info : layer.parameters()) {
-    if (info.shape.rank() == 2) bytes += static_cast<double>(info.shape.size() * sizeof(float));
+    for (const std::string_view prefix : prefixes) {
+      if (info.name.starts_with(prefix)) bytes += static_cast<double>(info.shape.size() * sizeof(float));
+    }
   }
   return bytes;
 }
 
-// T, B, I, H, layers, directions, threads
-template <class Layer, class Options, std::size_t kGates>
-void forward(benchmark::State& state) {
-  const auto size = [&](int i) { return static_cast<std::size_t>(state.range(i)); };
-  Options options;
-  options.input_size = size(2);
-  options.hidden_size = size(3);
-  options.num_layers = size(4);
-  options.bidirectional = size(5) == 2;
-  const Layer layer(options, random_weights(kGates, size(2), size(3), size(4), options.bidirectional));
-  const Tensor<float> x = random_tensor({size(0), size(1), size(2)}, 5, 1.0F);
-  RecurrentInput<float> in;
-  in.threads = static_cast<int>(state.range(6));
-  const auto steps = static_cast<double>(size(0));
-  measure(state, steps, steps * static_cast<double>(size(1)) * layer.flops_per_step(size(2)),
-          weight_bytes(layer), in.threads,
-          [&] { benchmark::DoNotOptimize(layer.forward(x, in).output.data()); });
+void report(benchmark::State& state, double ns_a_step, double flops_a_step, int threads) {
+  state.counters["us/step"] = ns_a_step * 1e-3;
+  state.counters["GFLOP/s"] = flops_a_step / ns_a_step;
+  state.counters["of_peak"] = flops_a_step / ns_a_step / multiply_add_rate(threads);
 }
 
-void shapes(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"T", "B", "I", "H", "L", "D", "threads"})->UseManualTime()->Unit(benchmark::kMicrosecond);
-  const std::vector<std::vector<std::int64_t>> all{
-      {25, 32, 512, 512, 1, 1}, {25, 64, 1024, 1024, 1, 1}, {150, 64, 256, 256, 1, 1}, {100, 1, 64, 64, 1, 1},
-      {100, 1, 256, 256, 1, 1}, {100, 1, 512, 512, 1, 1},   {63, 1, 24, 32, 1, 2},     {31, 1, 48, 32, 1, 2},
-      {15, 1, 96, 32, 1, 2},    {100, 1, 128, 128, 1, 2},   {100, 4, 256, 256, 2, 1},
+template <class Layer>
+void run_forward(benchmark::State& state, const RecurrentCase& shape, const Layer& layer) {
+  const Tensor<float> x = random_tensor<float>({shape.steps, shape.batch, shape.input_size}, -1, 1);
+  RecurrentInput<float> in;
+  in.threads = shape.threads;
+  const double ns = median_ns(state, [&] { benchmark::DoNotOptimize(layer.forward(x, in).output.data()); }) /
+                    static_cast<double>(shape.steps);
+  report(state, ns, static_cast<double>(shape.batch) * layer.flops_per_step(shape.input_size), shape.threads);
+  // Layers and directions come one after the other, or side by side on as many threads: each matrix is read
+  // by all.
+  const auto read_ns = [&](double bytes) {
+    const double each = bytes / static_cast<double>(shape.layers * shape.directions);
+    return bytes / read_rate(static_cast<std::size_t>(each), shape.threads);
   };
-  for (std::vector<std::int64_t> shape : all) {
-    for (const std::int64_t threads : {1, 2}) {
-      shape.resize(6);
-      shape.push_back(threads);
-      bench->Args(shape);
-    }
+  const auto product_ns = [&](double bytes) {
+    const double flops = 2 * static_cast<double>(shape.batch) * bytes / sizeof(float);
+    return flops / multiply_add_rate(shape.threads);
+  };
+  const double input = matrix_bytes(layer, {"weight_ih"});
+  const double recurrent = matrix_bytes(layer, {"weight_hh", "weight_hr"});
+  const double input_ns = std::max(read_ns(input) / static_cast<double>(shape.steps), product_ns(input));
+  const double recurrent_ns = std::max(read_ns(recurrent), product_ns(recurrent));
+  state.counters["of_bound"] = (input_ns + recurrent_ns) / ns;
+  if (shape.batch <= kFewRows) state.counters["of_read"] = read_ns(recurrent) / ns;
+}
+
+template <class Layer>
+void run_step(benchmark::State& state, const RecurrentCase& shape, const Layer& layer) {
+  const Tensor<float> x = random_tensor<float>({shape.batch, shape.input_size}, -1, 1);
+  const auto stepper = layer.stepper(shape.batch, shape.input_size);
+  const double ns = median_ns(state, [&] { benchmark::DoNotOptimize(stepper->step(x.data())); });
+  report(state, ns, static_cast<double>(shape.batch) * layer.flops_per_step(shape.input_size), 1);
+  if (shape.batch <= kFewRows) {
+    const double all = matrix_bytes(layer, {"weight_"});
+    state.counters["of_read"] = all / ns / read_rate(static_cast<std::size_t>(all), 1);
   }
 }
 
-void LstmForward(benchmark::State& state) { forward<LSTM<float>, LSTMOptions, 4>(state); }
-void GruForward(benchmark::State& state) { forward<GRU<float>, GRUOptions, 3>(state); }
-BENCHMARK(LstmForward)->Apply(shapes);
-BENCHMARK(GruForward)->Apply(shapes);
-
-// B, I, H, layers: one time step of a stepper, on the calling thread.
-void LstmStep(benchmark::State& state) {
-  const auto size = [&](int i) { return static_cast<std::size_t>(state.range(i)); };
-  const LSTM<float> lstm({.input_size = size(1), .hidden_size = size(2), .num_layers = size(3)},
-                         random_weights(4, size(1), size(2), size(3), false));
-  const auto stepper = lstm.stepper(size(0), size(1));
-  const Tensor<float> x = random_tensor({size(0), size(1)}, 5, 1.0F);
-  // A hundred steps an iteration: a step may be shorter than the clock is fine.
-  measure(state, 100, 100 * static_cast<double>(size(0)) * lstm.flops_per_step(size(1)), weight_bytes(lstm),
-          1, [&] {
-            for (int i = 0; i < 100; ++i) benchmark::DoNotOptimize(stepper->step(x.data()));
-          });
+// Rows of 10 to T steps, in no order.
+template <class Layer>
+void run_ragged(benchmark::State& state, const RecurrentCase& shape, const Layer& layer) {
+  const Tensor<float> x = random_tensor<float>({shape.steps, shape.batch, shape.input_size}, -1, 1);
+  std::vector<std::int64_t> lengths(shape.batch);
+  double steps = 0;
+  for (std::size_t i = 0; i < shape.batch; ++i) {
+    const std::size_t rank = i * 7 % shape.batch;
+    const std::size_t length = 10 + (shape.steps - 10) * rank / (shape.batch - 1);
+    lengths[i] = static_cast<std::int64_t>(length);
+    steps += static_cast<double>(length);
+  }
+  RecurrentInput<float> in;
+  in.lengths = lengths;
+  in.threads = shape.threads;
+  const double ns = median_ns(state, [&] { benchmark::DoNotOptimize(layer.forward(x, in).output.data()); });
+  const auto longest = static_cast<double>(shape.steps);
+  report(state, ns / longest, steps * layer.flops_per_step(shape.input_size) / longest, shape.threads);
 }
-BENCHMARK(LstmStep)
-    ->ArgNames({"B", "I", "H", "L"})
-    ->UseManualTime()
-    ->Args({1, 16, 16, 1})
-    ->Args({1, 64, 64, 1})
-    ->Args({1, 64, 64, 3})
-    ->Args({8, 64, 64, 1})
-    ->Args({1, 256, 256, 1});
+
+void register_ragged(Cell cell) {
+  for (const int threads : {1, 2}) {
+    const RecurrentCase shape{
+        .cell = cell, .steps = 500, .batch = 32, .input_size = 256, .hidden_size = 256, .threads = threads};
+    std::string name = to_name(shape);
+    name.replace(name.find("Forward"), std::string_view("Forward").size(), "Ragged");
+    benchmark::RegisterBenchmark(name.c_str(), [shape](benchmark::State& state) {
+      with_layer(shape, [&](const auto& layer) { run_ragged(state, shape, layer); });
+    })->Unit(benchmark::kMicrosecond);
+  }
+}
+
+void register_forward_on_both(RecurrentCase shape) {
+  for (const int threads : {1, 2}) {
+    shape.threads = threads;
+    register_case(shape);
+  }
+}
 
 }  // namespace
-}  // namespace sluice
+
+void register_case(const RecurrentCase& shape) {
+  benchmark::RegisterBenchmark(to_name(shape).c_str(), [shape](benchmark::State& state) {
+    with_layer(shape, [&](const auto& layer) {
+      shape.is_stream ? run_step(state, shape, layer) : run_forward(state, shape, layer);
+    });
+  })->Unit(benchmark::kMicrosecond);
+}
+
+void register_recurrent() {
+  // The shapes at which engines are compared (bench/peers), LSTM and GRU.
+  struct Size {
+    std::size_t hidden, steps, batch;
+  };
+  for (const Cell cell : {Cell::kLstm, Cell::kGru}) {
+    for (const Size& s :
+         {Size{64, 100, 1}, Size{128, 100, 1}, Size{256, 100, 1}, Size{512, 100, 1}, Size{1792, 50, 1},
+          Size{256, 100, 2}, Size{256, 100, 3}, Size{256, 100, 5}, Size{256, 150, 64}, Size{512, 25, 16},
+          Size{512, 25, 32}, Size{1024, 25, 16}, Size{1024, 25, 64}, Size{2048, 25, 64}}) {
+      register_forward_on_both({.cell = cell,
+                                .steps = s.steps,
+                                .batch = s.batch,
+                                .input_size = s.hidden,
+                                .hidden_size = s.hidden});
+    }
+    register_forward_on_both({.cell = cell,
+                              .steps = 100,
+                              .batch = 16,
+                              .input_size = 256,
+                              .hidden_size = 256,
+                              .layers = 2,
+                              .directions = 2});
+    // oneDNN's issue 837.
+    for (const auto& [steps, input] : {std::pair{63, 24}, {31, 48}, {15, 96}}) {
+      register_forward_on_both({.cell = cell,
+                                .steps = static_cast<std::size_t>(steps),
+                                .input_size = static_cast<std::size_t>(input),
+                                .hidden_size = 32,
+                                .directions = 2});
+    }
+    // A stack: layers side by side on threads.
+    for (const std::size_t batch : {1, 4}) {
+      register_forward_on_both(
+          {.cell = cell, .steps = 100, .batch = batch, .input_size = 256, .hidden_size = 256, .layers = 2});
+    }
+  }
+  for (const std::size_t batch : {1, 32}) {
+    register_forward_on_both(
+        {.cell = Cell::kRnn, .steps = 100, .batch = batch, .input_size = 256, .hidden_size = 256});
+    register_forward_on_both({.cell = Cell::kLstm,
+                              .steps = 100,
+                              .batch = batch,
+                              .input_size = 512,
+                              .hidden_size = 512,
+                              .proj_size = 128});
+  }
+  for (const Cell cell : {Cell::kLstm, Cell::kGru}) {
+    register_ragged(cell);
+    for (const std::size_t hidden : {16, 64, 128, 256}) {
+      for (const std::size_t batch : {1, 8, 64}) {
+        register_case(
+            {.cell = cell, .is_stream = true, .batch = batch, .input_size = hidden, .hidden_size = hidden});
+      }
+    }
+    register_case({.cell = cell, .is_stream = true, .input_size = 64, .hidden_size = 64, .layers = 3});
+  }
+}
+
+}  // namespace sluice::bench
