@@ -16,10 +16,10 @@
 
 namespace sluice {
 
-/// Elements a thread must have before a second one is woken. Two threads that spin gain from 2^14 elements on
-/// (sigmoid: 2.8 us against 2.0 on two cores), but a team that sleeps takes some ten microseconds to wake,
-/// and two threads must not be slower than one: 2^17 elements are 20 us of work.
-inline constexpr std::size_t kElementsPerThread = std::size_t{1} << 16;
+/// Elements a thread must have before a second one is woken: 5 us of work. Two threads that still spin gain from
+/// a quarter of that on; a team that sleeps takes some ten microseconds to wake, which a call or two lose before
+/// it spins.
+inline constexpr std::size_t kElementsPerThread = std::size_t{1} << 15;
 
 /// Throws ShapeError for a default-made view, which stands for "not given".
 template <class T>

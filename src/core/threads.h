@@ -5,15 +5,37 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 
 namespace sluice {
 
+/// Says, while it lives, that a call uses `count` threads. Calls from several threads of the program's share the
+/// processors that way: teams of two that both want two processors would wait for each other's time slices.
+class BusyThreads {
+ public:
+  explicit BusyThreads(std::size_t count) noexcept : count_(static_cast<int>(count)) {
+    total_.fetch_add(count_, std::memory_order_relaxed);
+  }
+  ~BusyThreads() { total_.fetch_sub(count_, std::memory_order_relaxed); }
+  BusyThreads(const BusyThreads&) = delete;
+  BusyThreads& operator=(const BusyThreads&) = delete;
+
+  /// Of all calls that are under way.
+  static int total() noexcept { return total_.load(std::memory_order_relaxed); }
+
+ private:
+  inline static std::atomic<int> total_{0};
+  int count_;
+};
+
 /// Threads that a call may use: at most `requested` (0: what OpenMP would take, OMP_NUM_THREADS), never more
-/// than there are processors, and one inside somebody else's parallel region, so that teams never nest.
+/// than there are processors that no other call uses, and one inside somebody else's parallel region, so that
+/// teams never nest.
 inline int thread_limit(int requested) noexcept {
   if (requested == 1 || omp_in_parallel()) return 1;  // a call for one thread asks OpenMP nothing
-  const int most = std::min(requested > 0 ? requested : omp_get_max_threads(), omp_get_num_procs());
+  const int most = std::min(requested > 0 ? requested : omp_get_max_threads(),
+                            omp_get_num_procs() - BusyThreads::total());
   return std::max(most, 1);
 }
 
@@ -21,6 +43,7 @@ inline int thread_limit(int requested) noexcept {
 /// thread's number where a function with a parallel region begins, and the first such call takes memory.
 template <class Body>
 [[gnu::noinline]] void run_ranges_in_team(std::size_t n, std::size_t ranges, const Body& body) {
+  const BusyThreads busy(ranges);
 #pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(ranges))
   for (std::size_t i = 0; i < ranges; ++i) body(n * i / ranges, n * (i + 1) / ranges);
 }

@@ -464,7 +464,7 @@ const PackedGemm<T>* Table() {
   static const PackedGemm<T> table{
       .target = target_name(HWY_TARGET),
       .lanes = hn::Lanes(hn::ScalableTag<T>()),
-      .tile_rows = TileRows(kMaxVectors),
+      .tile_rows = {TileRows(1), TileRows(2), TileRows(3), TileRows(4)},
       .input_part = &InputPart<T>,
       .linear = &LinearRows<T>,
       .lstm_step = &Step<LstmStep<T>, T>,

@@ -11,6 +11,7 @@
 // weights in one sweep.
 #pragma once
 
+#include <array>
 #include <cstddef>
 
 namespace sluice::kernels {
@@ -55,7 +56,8 @@ template <class T>
 struct PackedGemm {
   const char* target;
   std::size_t lanes;
-  std::size_t tile_rows;  // most rows a tile takes; batches of a multiple of it run best
+  /// Most rows that a tile of a matrix of 1, 2, 3 or 4 gates takes; batches of a multiple of it run best.
+  std::array<std::size_t, 4> tile_rows;
 
   /// pre_out[r] = bias + W x[r] for units of the sweep's blocks, as [blocks][gates][lanes]. Uses rows[r].x.
   void (*input_part)(const PackedMatrix<T>& w, const T* const* x, T* const* pre_out, std::size_t rows,

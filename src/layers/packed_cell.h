@@ -113,6 +113,8 @@ class PackedCell {
   bool has_projection() const noexcept { return is_projected_; }
   const kernels::PackedGemm<T>& kernels() const noexcept { return *gates_.kernels; }
 
+  /// Most rows of a tile of the first stage.
+  std::size_t tile_rows() const noexcept { return kernels().tile_rows[gates_.matrix.gates - 1]; }
   std::size_t stages() const noexcept { return stages_; }
   /// Blocks of units of the first stage.
   std::size_t blocks() const noexcept { return gates_.matrix.blocks; }

@@ -2,11 +2,13 @@
 #include "layers/recurrent_net.h"
 
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "core/check.h"
 #include "core/threads.h"
 #include "layers/recurrent_run.h"
+#include "layers/recurrent_verbose.h"
 #include "layers/sequence.h"
 
 namespace sluice {
@@ -135,7 +137,7 @@ RecurrentShape RecurrentNet<T>::shape(std::size_t steps, std::size_t batch) cons
           .layers = options_.num_layers,
           .stages = cells_[0].stages(),
           .lanes = cells_[0].kernels().lanes,
-          .tile_rows = cells_[0].kernels().tile_rows,
+          .tile_rows = cells_[0].tile_rows(),
           .element_bytes = sizeof(T)};
 }
 
@@ -196,7 +198,9 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
   const bool has_c = options_.kind == CellKind::kLstm;
   RecurrentOutput<T> out;
   const auto make_sequence = [&](std::size_t features) {
-    return Tensor<T>(sequence_shape(rank, layout, steps, batch, directions * features));
+    const Shape shape = sequence_shape(rank, layout, steps, batch, directions * features);
+    // Whole rows are written to the end; what follows a shorter one is zero.
+    return in.lengths.empty() ? Tensor<T>::uninitialized(shape) : Tensor<T>(shape);
   };
   const auto make_state = [&](TensorView<const T> initial, std::size_t features) {
     return initial ? Tensor<T>(initial) : Tensor<T>(state_shape(rank, cells_.size(), batch, features));
@@ -214,8 +218,18 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
                         .c_n = out.c_n.data()};
   if (in.cell_sequence) work.c_sequence = time_first(out.c_sequence.view(), layout);
   const auto threads = static_cast<std::size_t>(thread_limit(in.threads));
-  const RecurrentPlan chosen = plan != nullptr ? *plan : plan_recurrent(shape(steps, batch), threads);
-  RecurrentRun<T>(cells_, directions, work, chosen).run();
+  const RecurrentShape sizes = shape(steps, batch);
+  const RecurrentPlan chosen = plan != nullptr ? *plan : plan_recurrent(sizes, threads);
+  const BusyThreads busy(chosen.threads());
+  RecurrentRun<T> run(cells_, directions, work, chosen);
+  if (!is_verbose()) {
+    run.run();
+  } else {
+    const auto start = std::chrono::steady_clock::now();
+    run.run();
+    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
+    print_verbose(call, cells_[0].kernels().target, sizes, chosen, took.count());
+  }
   return out;
 }
 

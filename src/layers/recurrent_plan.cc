@@ -8,38 +8,48 @@ namespace {
 
 // Measured on an x86 server core with AVX-512 (docs/threads.md); other machines differ by small factors,
 // which moves the point where threads begin to pay, and nothing else.
-constexpr double kVectorFmasPerNs = 6.5;  // two a cycle
+constexpr double kVectorFmasPerNs = 8;    // two a cycle
+constexpr double kBytesPerNsL2 = 150;     // that one core streams from its own cache
+constexpr double kBytesPerNsL3 = 80;      // from the cache that cores share
+constexpr double kBytesPerNsMemory = 45;
+constexpr double kBytesPerNsDetour = 30;  // input parts to memory and back
+constexpr double kBytesPerNsExchange = 6; // state that another core has just written
+constexpr double kHidden = 0.88;          // of the lesser of arithmetic and streaming goes on beside the other
 constexpr double kMeetingNs = 400;        // a barrier between two running threads
 constexpr double kTeamNs = 10000;         // an OpenMP team to start and end; less where it is still awake
 constexpr double kWorthwhile = 0.8;       // of one thread's time: less gain is not worth a team
 constexpr double kStepNs = 20;            // rows moved on, kernels called
+constexpr double kGateNs = 0.25;           // an element of a gate
 
-// Bytes a ns that one core streams from the cache level that holds `bytes`.
 double stream_rate(double bytes) noexcept {
   constexpr double kL2 = 1 << 20;
   constexpr double kL3 = 32 << 20;
-  if (bytes <= kL2) return 150;
-  return bytes <= kL3 ? 80 : 20;
+  if (bytes <= kL2) return kBytesPerNsL2;
+  return bytes <= kL3 ? kBytesPerNsL3 : kBytesPerNsMemory;
 }
 
 std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
 
-// Steps whose input parts are made at once, which reads W once for all of them; 0 where that does not pay:
-// with tiles full of rows the products are bound by arithmetic, and the detour through memory only costs.
-std::size_t choose_ahead_steps(const RecurrentShape& shape, std::size_t rows) noexcept {
-  constexpr std::size_t kChunkBytes = std::size_t{128} << 10;   // stays in L2 beside the weights in use
+// Time of `rows` rows times a packed matrix of `bytes` and `vector_columns` vectors, swept along with `all_bytes`. The
+// first tile of rows reads a block from where it lies, the others from the second cache.
+double product_ns(double vector_columns, double bytes, double all_bytes, std::size_t rows,
+                  std::size_t tile_rows) noexcept {
+  const auto more_tiles = static_cast<double>(ceil_div(rows, tile_rows)) - 1;
+  const double arithmetic_ns = vector_columns * static_cast<double>(rows) / kVectorFmasPerNs;
+  const double stream_ns = bytes / stream_rate(all_bytes) + more_tiles * bytes / kBytesPerNsL2;
+  return std::max(arithmetic_ns, stream_ns) + (1 - kHidden) * std::min(arithmetic_ns, stream_ns);
+}
+
+// Steps whose input parts are made at once where they are made in advance.
+std::size_t ahead_steps(const RecurrentShape& shape, std::size_t rows) noexcept {
+  constexpr std::size_t kChunkBytes = std::size_t{128} << 10;  // stays in L2 beside the weights in use
   constexpr std::size_t kWeightShare = 16;  // or this share of W, which makes reading it again cheap
-  constexpr std::size_t kCrowdedBytes = std::size_t{12} << 20;  // weights that leave no room in a shared L3
   constexpr std::size_t kFewestSteps = 4;
   const std::size_t unit_bytes = shape.gates * shape.element_bytes;
-  const std::size_t weight_bytes = shape.hidden_size * (shape.input_size + shape.state_size) * unit_bytes;
-  const bool is_bound_by_weights = rows < shape.tile_rows || weight_bytes > kCrowdedBytes;
-  if (rows == 0 || shape.steps < 2 || !is_bound_by_weights) return 0;
   const std::size_t units = ceil_div(shape.hidden_size, shape.lanes) * shape.lanes;
-  const std::size_t step_bytes = rows * units * unit_bytes;
-  const std::size_t input_bytes = shape.hidden_size * shape.input_size * unit_bytes;
-  const std::size_t chunk_bytes = std::max(kChunkBytes, input_bytes / kWeightShare);
-  return std::min(std::max(chunk_bytes / step_bytes, kFewestSteps), shape.steps);
+  const std::size_t chunk_bytes =
+      std::max(kChunkBytes, units * shape.input_size * unit_bytes / kWeightShare);
+  return std::min(std::max(chunk_bytes / (rows * units * unit_bytes), kFewestSteps), shape.steps);
 }
 
 }  // namespace
@@ -49,49 +59,67 @@ double recurrent_cost_ns(const RecurrentShape& shape, const RecurrentPlan& plan)
   const std::size_t blocks = ceil_div(ceil_div(shape.hidden_size, shape.lanes), plan.unit_groups);
   const auto directions = static_cast<double>(ceil_div(shape.directions, plan.direction_groups));
   const auto vectors = static_cast<double>(blocks * shape.gates);
+  const double vector_bytes = static_cast<double>(shape.lanes * shape.element_bytes);
   const auto row_count = static_cast<double>(rows);
-  // Per vector of outputs, the columns whose weights stream from memory, and those made in advance.
+  // A layer's step: what one thread does.
   const auto layer_ns = [&](std::size_t input_size) {
-    const auto ahead = static_cast<double>(plan.ahead_steps > 0 ? input_size : 0);
-    const auto swept = static_cast<double>(input_size + shape.state_size) - ahead;
-    const double bytes = vectors * swept * static_cast<double>(shape.lanes * shape.element_bytes);
-    const double arithmetic_ns = vectors * swept * row_count / kVectorFmasPerNs;
-    const double stream_ns = bytes / stream_rate(bytes * directions);
-    const double ahead_ns = vectors * ahead * row_count / kVectorFmasPerNs;
-    return directions * (std::max(arithmetic_ns, stream_ns) + ahead_ns + kStepNs);
+    const double w = vectors * static_cast<double>(input_size);
+    const double u = vectors * static_cast<double>(shape.state_size);
+    const double all_bytes = (w + u) * vector_bytes * directions;
+    double ns = kStepNs + vectors * row_count * static_cast<double>(shape.lanes) * kGateNs;
+    if (plan.ahead_steps == 0) {
+      ns += product_ns(w + u, (w + u) * vector_bytes, all_bytes, rows, shape.tile_rows);
+    } else {
+      const auto ahead = static_cast<double>(plan.ahead_steps);
+      ns += product_ns(u, u * vector_bytes, u * vector_bytes * directions, rows, shape.tile_rows);
+      ns += product_ns(w, w * vector_bytes, all_bytes, rows * plan.ahead_steps, shape.tile_rows) / ahead;
+      ns += row_count * vectors * vector_bytes / kBytesPerNsDetour;
+    }
+    return directions * ns;
   };
   const auto more_layers = static_cast<double>(shape.layers - 1);
   double step_ns = layer_ns(shape.input_size) + more_layers * layer_ns(shape.directions * shape.state_size);
   if (plan.unit_groups > 1) {
-    step_ns += static_cast<double>(shape.layers * shape.stages) * kMeetingNs;
+    const double others = 1 - 1 / static_cast<double>(plan.unit_groups);
+    const double exchanged =
+        directions * row_count * others * static_cast<double>(shape.state_size * shape.element_bytes);
+    step_ns += static_cast<double>(shape.layers) *
+               (static_cast<double>(shape.stages) * kMeetingNs + exchanged / kBytesPerNsExchange);
   }
   const double team_ns = plan.threads() > 1 ? kTeamNs : 0;
   return static_cast<double>(shape.steps) * step_ns + team_ns;
 }
 
 RecurrentPlan plan_recurrent(const RecurrentShape& shape, std::size_t threads) noexcept {
-  const auto with_groups = [&](std::size_t directions, std::size_t batch, std::size_t units) {
-    RecurrentPlan plan{.direction_groups = directions, .batch_groups = batch, .unit_groups = units};
-    plan.ahead_steps = choose_ahead_steps(shape, ceil_div(shape.batch, batch));
-    return plan;
+  RecurrentPlan best;
+  if (shape.batch == 0 || shape.steps == 0) return best;
+  double best_ns = recurrent_cost_ns(shape, best);
+  // With its input parts in the steps and in advance; only for less.
+  const auto try_groups = [&](std::size_t directions, std::size_t batch, std::size_t units) {
+    const std::size_t ahead = ahead_steps(shape, ceil_div(shape.batch, batch));
+    for (const std::size_t steps : {std::size_t{0}, ahead}) {
+      if (steps == 1) continue;
+      const RecurrentPlan plan{.direction_groups = directions,
+                               .batch_groups = batch,
+                               .unit_groups = units,
+                               .ahead_steps = steps};
+      const double ns = recurrent_cost_ns(shape, plan);
+      if (ns >= best_ns) continue;
+      best = plan;
+      best_ns = ns;
+    }
   };
-  RecurrentPlan best = with_groups(1, 1, 1);
-  const double alone_ns = recurrent_cost_ns(shape, best);
-  if (shape.batch == 0 || shape.steps == 0 || alone_ns < 2 * kTeamNs) return best;
-  double best_ns = kWorthwhile * alone_ns;
+  try_groups(1, 1, 1);
+  if (best_ns < 2 * kTeamNs) return best;
+  best_ns *= kWorthwhile;
   const std::size_t blocks = ceil_div(shape.hidden_size, shape.lanes);
-  // In this order, and only for less: of equals the one that meets least often wins.
+  // In this order: of equals the one that meets least often wins.
   for (std::size_t batch = std::min(threads, shape.batch); batch >= 1; --batch) {
     for (std::size_t directions = 1; directions <= std::min(shape.directions, threads / batch);
          ++directions) {
       const std::size_t units = std::min(threads / (batch * directions), blocks);
-      for (const std::size_t unit_groups : {std::size_t{1}, units}) {
-        const RecurrentPlan plan = with_groups(directions, batch, unit_groups);
-        const double ns = recurrent_cost_ns(shape, plan);
-        if (ns >= best_ns) continue;
-        best = plan;
-        best_ns = ns;
-      }
+      try_groups(directions, batch, 1);
+      if (units > 1) try_groups(directions, batch, units);
     }
   }
   return best;
