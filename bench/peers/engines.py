@@ -22,6 +22,8 @@ ENGINES = {
     "eigen": ("Eigen, C++, compiled for this machine", [BIN / "eigen"]),
     "copy": ("memcpy, the bound of elementwise work", [BIN / "copy"]),
 }
+# Where OpenCL, through which SYCL reaches a CPU, finds it.
+ENVIRONMENT = {"onednn-sycl": {"OCL_ICD_FILENAMES": str(BUILD / "onednn-sycl" / "lib" / "libintelocl.so")}}
 FROM_PYTHON = ("onnxruntime",)
 TIMEOUT = 300  # seconds for one answer
 
@@ -48,7 +50,7 @@ class Worker:
         program = ENGINES[self.name][1]
         if not program[0].exists():
             raise Unsupported("it was not built")
-        environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)} | ENVIRONMENT.get(self.name, {})
         self.process = subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.log_path, "w"), env=environment,
             preexec_fn=lambda: os.sched_setaffinity(0, cpus_for(self.threads)),

@@ -7,6 +7,9 @@
 #include <cstring>
 #include <dnnl.hpp>
 #include <unordered_map>
+#if DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL
+#include <dnnl_sycl.h>
+#endif
 
 #include "worker.h"
 
@@ -25,16 +28,25 @@ dnnl::engine& engine() {
 
 std::int64_t dim(std::size_t size) { return static_cast<std::int64_t>(size); }
 
-// Memory that the host reads and writes through map_data, which every runtime of oneDNN has.
+// Memory that the host can read and write, too.
+memory allocate(const memory::desc& desc) {
+#if DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL
+  // SYCL's own kind, buffers, would be copied to and fro.
+  dnnl_memory_t made = nullptr;
+  dnnl::error::wrap_c_api(dnnl_sycl_interop_memory_create(&made, desc.get(), engine().get(),
+                                                          dnnl_sycl_interop_usm, DNNL_MEMORY_ALLOCATE),
+                          "could not allocate shared memory");
+  return memory(made);
+#else
+  return memory(desc, engine());
+#endif
+}
+
 void write(const memory& to, const float* from) {
-  auto* mapped = static_cast<float*>(to.map_data());
-  std::memcpy(mapped, from, to.get_desc().get_size());
-  to.unmap_data(mapped);
+  std::memcpy(to.get_data_handle(), from, to.get_desc().get_size());
 }
 void read(const memory& from, float* to) {
-  auto* mapped = static_cast<float*>(from.map_data());
-  std::memcpy(to, mapped, from.get_desc().get_size());
-  from.unmap_data(mapped);
+  std::memcpy(to, from.get_data_handle(), from.get_desc().get_size());
 }
 
 // One layer of one direction, or two that are concatenated, over T steps.
@@ -68,7 +80,7 @@ class LayerMaker {
   Layer make(const StateDict<float>& weights, std::size_t layer, std::size_t steps, const memory* x) {
     const std::size_t input = c_.layer_input(layer), d = c_.directions, g = c_.gates(), h = c_.H;
     const bool is_lstm = c_.cell == "lstm";
-    const std::size_t bias_gates = is_lstm ? 4 : 4;  // lbr_gru: u, r, o and o's recurrent part
+    const std::size_t bias_gates = 4;  // of lbr_gru: u, r, o and the recurrent part of o
     // weights [layer][direction][input][gate][output], from PyTorch's [gate * output][input].
     std::vector<float> w(d * input * g * h), u(d * h * g * h), b(d * bias_gates * h);
     for (std::size_t i = 0; i < d; ++i) {
@@ -117,9 +129,9 @@ class LayerMaker {
       take(description);
       made.primitive = dnnl::lbr_gru_forward(description);
     }
-    made.x = x != nullptr ? *x : memory(x_desc, engine());
-    made.y = memory(y_desc, engine());
-    const memory bias(b_desc, engine());
+    made.x = x != nullptr ? *x : allocate(x_desc);
+    made.y = allocate(y_desc);
+    const memory bias = allocate(b_desc);
     write(bias, b.data());
     made.args = {{DNNL_ARG_SRC_LAYER, made.x},
                  {DNNL_ARG_WEIGHTS_LAYER, packed(w_dims, w, w_desc)},
@@ -130,7 +142,7 @@ class LayerMaker {
       const std::vector<float> zeros(d * c_.B * h);
       for (memory* pair : {made.state, made.cell}) {
         for (int i : {0, 1}) {
-          pair[i] = memory(state_desc, engine());
+          pair[i] = allocate(state_desc);
           write(pair[i], zeros.data());
         }
       }
@@ -154,9 +166,9 @@ class LayerMaker {
   }
 
   memory packed(const Dims& dims, const std::vector<float>& values, const memory::desc& wanted) {
-    memory plain({dims, kF32, memory::format_tag::ldigo}, engine());
+    memory plain = allocate({dims, kF32, memory::format_tag::ldigo});
     write(plain, values.data());
-    memory result(wanted, engine());
+    memory result = allocate(wanted);
     dnnl::reorder(plain, result).execute(stream_, plain, result);
     stream_.wait();
     return result;
@@ -277,7 +289,7 @@ class Elementwise : public Job {
 #else
     primitive_ = dnnl::eltwise_forward(describe<dnnl::eltwise_forward>(algorithm, desc, 0.0F, 0.0F));
 #endif
-    const memory x(desc, engine());
+    const memory x = allocate(desc);
     write(x, c.input().data());
     args_ = {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}};
   }
