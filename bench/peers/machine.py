@@ -34,9 +34,10 @@ def caches():
 
 
 def commit():
-    """Of sluice; a "+" where files that it is built from differ from it."""
-    changed = output("git", "status", "--porcelain", "--", "src", "include", "CMakeLists.txt", "cmake")
-    return output("git", "rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    """The last that changed what sluice is built from; a "+" where the files differ from it."""
+    built_from = ("src", "include", "cmake", "CMakeLists.txt")
+    changed = output("git", "status", "--porcelain", "--", *built_from)
+    return output("git", "log", "-1", "--format=%h", "--", *built_from) + ("+" if changed else "")
 
 
 def describe():

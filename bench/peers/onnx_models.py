@@ -5,6 +5,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from install import Failure
+
 FLOAT = TensorProto.FLOAT
 
 
@@ -74,3 +76,20 @@ def empty(path):
     """A model that does nothing: what is left of a call is its cost."""
     shape = [1, 1, 1]
     save(path, [helper.make_node("Identity", ["x"], ["y"])], [("x", FLOAT, shape)], [("y", shape)], {})
+
+
+SPEECH_NAMES = (
+    ["stft_conv.weight"]
+    + [f"conv{i}.{kind}" for i in (1, 2, 3, 4) for kind in ("weight", "bias")]
+    + ["lstm_cell." + name for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    + ["final_conv.weight", "final_conv.bias"]
+)
+
+
+def speech_weights(path):
+    """The weights of the voice-activity model, by the names of its safetensors file. The file in ONNX is another
+    training of the network, and all engines are to have the same."""
+    arrays = [numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer]
+    if len(arrays) != len(SPEECH_NAMES):
+        raise Failure(f"{path}: {len(arrays)} weights, expected {len(SPEECH_NAMES)}")
+    return dict(zip(SPEECH_NAMES, arrays))

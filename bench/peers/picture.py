@@ -36,7 +36,7 @@ def bars(entries):
         out.append(text(x + 17, 40, f"{threads} thread" + ("s" if threads > 1 else "")))
         x += 100
     out.append(text(x, 40, "red name: a rival is first", color=BEHIND))
-    for tick in (0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32):
+    for tick in (0.25, 0.35, 0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32):
         if low <= math.log2(tick) <= high:
             stroke = 'stroke="#222" stroke-width="1.5"' if tick == 1 else 'stroke="#ddd"'
             out.append(f'<line x1="{at(tick):.1f}" y1="{TOP - 4}" x2="{at(tick):.1f}" y2="{height - 16}" {stroke}/>')

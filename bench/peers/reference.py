@@ -43,3 +43,25 @@ def sequence(cell, x, weights, layers, directions, lengths=None):
             parts.append(direction(cell, y, *(weights[n + suffix].astype(np.float64) for n in names), lengths, d == 1))
         y = np.concatenate(parts, axis=2)
     return y
+
+
+def convolution(x, weight, bias=0.0, stride=1, padding=0):
+    """x [N, C, L], weight [O, C, K] -> [N, O, L']"""
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2], axis=2)[:, :, ::stride]
+    return np.einsum("nclk,ock->nol", windows, weight, optimize=True) + np.reshape(bias, (-1, 1))
+
+
+def speech(windows, weights):
+    """Silero VAD on [N, 512] consecutive windows -> N probabilities."""
+    w = {name: array.astype(np.float64) for name, array in weights.items()}
+    x = np.zeros((len(windows), 1, 640))  # the end of the window before, the window, its end mirrored
+    x[1:, 0, :64], x[:, 0, 64:576] = windows[:-1, -64:], windows
+    x[:, 0, 576:] = x[:, 0, 511:575][:, ::-1]
+    spectrum = convolution(x, w["stft_conv.weight"], stride=128)
+    y = np.hypot(spectrum[:, :129], spectrum[:, 129:])
+    for i, stride in enumerate((1, 2, 2, 1), 1):
+        y = np.maximum(convolution(y, w[f"conv{i}.weight"], w[f"conv{i}.bias"], stride, 1), 0)
+    lstm = (w["lstm_cell." + name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    h = direction("lstm", y.transpose(0, 2, 1), *lstm, np.array([len(windows)]), False)
+    return sigmoid(np.maximum(h[:, 0], 0) @ w["final_conv.weight"][0, :, 0] + w["final_conv.bias"])

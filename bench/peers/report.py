@@ -9,6 +9,7 @@ from engines import ENGINES, FROM_PYTHON
 from install import Failure
 
 NOT_RIVALS = ("sluice", "copy")
+ACCURATE = 4  # ULP: elementwise functions that are as good as their libraries say
 
 
 def timed(record):
@@ -77,7 +78,7 @@ class Results:
         self.save()
         (self.folder / "peers.md").write_text(markdown(self.all))
         (self.folder / "peers.svg").write_text(picture.bars(bars_of(self.all)))
-        print(f"Written: {self.path}, peers.md and peers.svg beside it. {verdict(self.all)}")
+        print(f"Written: {self.path}, peers.md and peers.svg beside it. {verdict(self.all).split(';')[0]}.")
 
 
 def verdict(results):
@@ -85,7 +86,7 @@ def verdict(results):
     best = [(r, *best_rival(r)) for r in results["cases"] if best_rival(r)]
     lost = [f"{r['case']} on {r['threads']} ({name}, {ratio:.2f})" for r, name, ratio in best if ratio < 1]
     text = f"sluice is first in {len(best) - len(lost)} of {len(best)}"
-    return text + (f"; behind in: {', '.join(lost)}." if lost else ".")
+    return f"{text}; behind in {len(lost)}: {', '.join(lost)}." if lost else f"{text}."
 
 
 def bars_of(results):
@@ -127,19 +128,28 @@ def share_of_peak(results, record):
     return f"{100 * record['flops'] / ours / peak:.0f} %" if peak and ours and record["flops"] else "-"
 
 
-def first(record):
+def first(record, within_ulp=None):
+    """The fastest engine, of all or of those that are as accurate as that."""
     ns = {name: t for name, t in timed(record).items() if name != "copy"}
+    if within_ulp is not None:
+        ns = {name: t for name, t in ns.items() if record["engines"][name]["ulp"] <= within_ulp}
     return min(ns, key=ns.get) if ns else "-"
 
 
-def comparison(results, records, engines):
+def comparison(results, records, engines, last_title, last):
+    """`last`: what the last column says of a record."""
     python = [e for e in engines if e in FROM_PYTHON]
-    header = ["case", "what", "threads", "us a", *engines, *(f"{e} less call" for e in python), "of FMA peak", "first"]
+    header = ["case", "what", "threads", "us a", *engines, *(f"{e} less call" for e in python), "first", last_title]
     rows = []
     for r in records:
         rows.append([r["case"], r["description"], str(r["threads"]), r["unit"], *(cell(r, e) for e in engines),
-                     *(less_call(results, r, e) for e in python), share_of_peak(results, r), first(r)])  # fmt: skip
+                     *(less_call(results, r, e) for e in python), first(r), last(r)])  # fmt: skip
     return table(header, rows)
+
+
+def shown(records, engines):
+    """The engines that these records have something of."""
+    return [e for e in engines if any(e in timed(r) or "wrong" in r["engines"].get(e, {}) for r in records)]
 
 
 def errors(records, engines):
@@ -173,17 +183,20 @@ def markdown(results):
     parts.append(verdict(results) + "\n")
     parts.append("Microseconds, the median over rounds of each round's median; in brackets how many times sluice's.\n")
     if networks:
-        has = [e for e in engines if any(e in timed(r) or "wrong" in r["engines"].get(e, {}) for r in networks)]
-        parts.append("## Networks\n\n" + comparison(results, networks, has))
+        peak = comparison(results, networks, shown(networks, engines), "sluice of FMA peak", lambda r: share_of_peak(results, r))
+        parts.append("## Networks\n\n" + peak)
     if elementwise:
-        has = [e for e in engines if any(e in timed(r) or "wrong" in r["engines"].get(e, {}) for r in elementwise)]
-        parts.append("## Elementwise functions\n\nIn place where the engine can; `copy` is memcpy, the bound of large arrays.\n\n" + comparison(results, elementwise, has))
-        parts.append("On inputs in [-20, 20], the first million:\n\n" + errors(elementwise, [e for e in has if e != "copy"]))
+        has = shown(elementwise, engines)
+        parts.append("## Elementwise functions\n\nFrom one array to another; `copy` is memcpy, the bound of large ones.\n")
+        parts.append(comparison(results, elementwise, has, f"first within {ACCURATE} ULP", lambda r: first(r, ACCURATE)))
+        parts.append("A million inputs in [-20, 20] in the largest, what gates see (deviation 3) in the others:\n")
+        parts.append(errors(elementwise, [e for e in has if e != "copy"]))
     if results.get("call_cost_ns"):
         costs = [f"{e} {n / 1000:.2f} us on {t}" for e, by in results["call_cost_ns"].items() for t, n in by.items()]
         parts.append("## Cost of a call from Python\n\nOn an empty model: " + ", ".join(costs) + " thread(s).\n")
     parts.append("## Engines\n\n" + settings(results, engines))
-    wrong = [f"- {r['case']} on {r['threads']}: {e['wrong']}" for r in results["cases"] for e in r["engines"].values() if "wrong" in e]
+    wrong = [f"- {r['case']} on {r['threads']}, {name}: {e['wrong']}"
+             for r in results["cases"] for name, e in r["engines"].items() if "wrong" in e]  # fmt: skip
     if wrong:
         parts.append("## Not timed\n\n" + "\n".join(wrong) + "\n")
     rows = [[k.replace("_", " "), ", ".join(v) if isinstance(v, list) else str(v)] for k, v in machine.items()]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // memcpy: the bound of elementwise work. Not a rival; what it writes is not compared.
+#include <gnu/libc-version.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -42,4 +43,6 @@ std::unique_ptr<Job> make(const Case& c) {
 }  // namespace
 }  // namespace sluice::peers
 
-int main() { return sluice::peers::serve("copy", "memcpy", &sluice::peers::make); }
+int main() {
+  return sluice::peers::serve("copy", std::string("glibc ") + gnu_get_libc_version(), &sluice::peers::make);
+}

@@ -18,31 +18,31 @@ class Elementwise : public Job {
   explicit Elementwise(const Case& c)
       : threads_(c.n >= 100'000 ? static_cast<std::size_t>(c.threads) : 1),
         is_sigmoid_(c.function == "sigmoid"),
-        x_(c.input()) {}
+        x_(c.input()),
+        y_({c.n}) {}
   void run() override {
     if (threads_ == 1) return part(0, x_.size());
-    const std::size_t share = (x_.size() / threads_ + 15) / 16 * 16;
+    const std::size_t share = (x_.size() + threads_ - 1) / threads_;
 #pragma omp parallel for num_threads(threads_) schedule(static)
     for (std::size_t t = 0; t < threads_; ++t) {
-      part(std::min(x_.size(), t * share),
-           t + 1 == threads_ ? x_.size() : std::min(x_.size(), (t + 1) * share));
+      const std::size_t begin = std::min(x_.size(), t * share);
+      part(begin, std::min(x_.size(), begin + share));
     }
   }
-  Tensor<float> result() override { return x_; }
+  Tensor<float> result() override { return y_; }
 
  private:
   void part(std::size_t begin, std::size_t end) {
-    float* x = x_.data() + begin;
     if (is_sigmoid_) {
-      eigen_logistic(x, x, end - begin);
+      eigen_logistic(x_.data() + begin, y_.data() + begin, end - begin);
     } else {
-      eigen_tanh(x, x, end - begin);
+      eigen_tanh(x_.data() + begin, y_.data() + begin, end - begin);
     }
   }
 
   std::size_t threads_;
   bool is_sigmoid_;
-  Tensor<float> x_;
+  Tensor<float> x_, y_;
 };
 
 std::unique_ptr<Job> make(const Case& c) {

@@ -58,16 +58,25 @@ struct Layer {
   Args args;
 };
 
+// Scratch memory is the caller's: oneDNN's own belongs to the thread that made the primitive, and here others
+// run it.
+dnnl::primitive_attr own_scratchpad() {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
 template <class Primitive, class... Descs>
 typename Primitive::primitive_desc describe(const Descs&... descs) {
-  return typename Primitive::primitive_desc(engine(), dnnl::prop_kind::forward_inference, descs...);
+  return typename Primitive::primitive_desc(engine(), dnnl::prop_kind::forward_inference, descs...,
+                                            own_scratchpad());
 }
 #else
 template <class Primitive, class... Descs>
 typename Primitive::primitive_desc describe(const Descs&... descs) {
   return typename Primitive::primitive_desc(
-      typename Primitive::desc(dnnl::prop_kind::forward_inference, descs...), engine());
+      typename Primitive::desc(dnnl::prop_kind::forward_inference, descs...), own_scratchpad(), engine());
 }
 #endif
 
@@ -113,10 +122,11 @@ class LayerMaker {
         d == 2 ? dnnl::rnn_direction::bidirectional_concat : dnnl::rnn_direction::unidirectional_left2right;
 
     Layer made;
-    memory::desc w_desc, u_desc;
+    memory::desc w_desc, u_desc, scratch_desc;
     const auto take = [&](const auto& description) {
       w_desc = description.weights_layer_desc();
       u_desc = description.weights_iter_desc();
+      scratch_desc = description.scratchpad_desc();
     };
     if (is_lstm) {
       const auto description = describe<dnnl::lstm_forward>(direction, x_desc, state_desc, state_desc, w_any,
@@ -137,6 +147,7 @@ class LayerMaker {
                  {DNNL_ARG_WEIGHTS_LAYER, packed(w_dims, w, w_desc)},
                  {DNNL_ARG_WEIGHTS_ITER, packed(u_dims, u, u_desc)},
                  {DNNL_ARG_BIAS, bias},
+                 {DNNL_ARG_SCRATCHPAD, allocate(scratch_desc)},
                  {DNNL_ARG_DST_LAYER, made.y}};
     if (has_state_) {
       const std::vector<float> zeros(d * c_.B * h);
@@ -291,7 +302,7 @@ class Elementwise : public Job {
 #endif
     const memory x = allocate(desc);
     write(x, c.input().data());
-    args_ = {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, x}};
+    args_ = {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, allocate(desc)}};
   }
   void run() override {
     primitive_.execute(stream_, args_);

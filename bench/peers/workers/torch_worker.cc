@@ -187,19 +187,19 @@ class Models : public Job {
 class Elementwise : public Job {
  public:
   explicit Elementwise(const Case& c)
-      : is_sigmoid_(c.function == "sigmoid"), x_(to_torch(c.input().view())) {}
+      : is_sigmoid_(c.function == "sigmoid"), x_(to_torch(c.input().view())), y_(at::empty_like(x_)) {}
   void run() override {
     if (is_sigmoid_) {
-      x_.sigmoid_();
+      at::sigmoid_out(y_, x_);
     } else {
-      x_.tanh_();
+      at::tanh_out(y_, x_);
     }
   }
-  Tensor<float> result() override { return from_torch(x_); }
+  Tensor<float> result() override { return from_torch(y_); }
 
  private:
   bool is_sigmoid_;
-  at::Tensor x_;
+  at::Tensor x_, y_;
 };
 
 std::unique_ptr<Job> make(const Case& c) {
