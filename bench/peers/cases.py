@@ -23,13 +23,21 @@ def all_cases():
         for steps, inputs in ((63, 24), (31, 48), (15, 96)):  # oneDNN's issue 837
             cases[f"{cell}-bi-32-t{steps}"] = recurrent(cell, 32, steps, 1, I=inputs, directions=2)
         cases[f"{cell}-streams-128-b64"] = recurrent(cell, 128, 100, 64, kind="stream")
-        cases[f"{cell}-models-64"] = recurrent(cell, 64, 100, 1, kind="models", models=100, unit="model", units=100)
+        cases[f"{cell}-models-64"] = recurrent(
+            cell, 64, 100, 1, kind="models", models=100, unit="model", units=100
+        )
         lengths = [10 + 490 * (7 * row % 32) // 31 for row in range(32)]  # evenly spread, in no order
         cases[f"{cell}-ragged-256-b32"] = recurrent(cell, 256, 500, 32, lengths=lengths)
     for function in ("sigmoid", "tanh"):
         for size in ("1e3", "1e5", "3e7"):
             n = int(float(size))
-            cases[f"{function}-{size}"] = {"kind": "elementwise", "function": function, "n": n, "unit": "call", "units": 1}
+            cases[f"{function}-{size}"] = {
+                "kind": "elementwise",
+                "function": function,
+                "n": n,
+                "unit": "call",
+                "units": 1,
+            }
     cases["vad"] = {"kind": "vad", "unit": "window", "units": 1, "threads": [1]}
     return cases
 
@@ -39,7 +47,11 @@ def describe(case):
         return f"{case['n']} elements"
     if case["kind"] == "vad":
         return "a voice-activity network, window by window"
-    text = f"H={case['H']}" + ("" if case["I"] == case["H"] else f" I={case['I']}") + f" T={case['T']} B={case['B']}"
+    text = (
+        f"H={case['H']}"
+        + ("" if case["I"] == case["H"] else f" I={case['I']}")
+        + f" T={case['T']} B={case['B']}"
+    )
     if case["layers"] > 1:
         text += f", {case['layers']} layers"
     if case["directions"] == 2:
@@ -66,5 +78,8 @@ def flops(case):
         return 0
     gates = 4 if case["cell"] == "lstm" else 3
     rows = sum(case["lengths"]) if "lengths" in case else case["T"] * case["B"]
-    columns = sum((case["I"] if layer == 0 else case["directions"] * case["H"]) + case["H"] for layer in range(case["layers"]))
+    columns = sum(
+        (case["I"] if layer == 0 else case["directions"] * case["H"]) + case["H"]
+        for layer in range(case["layers"])
+    )
     return 2 * rows * case["directions"] * gates * case["H"] * columns * case.get("models", 1)

@@ -31,7 +31,12 @@ def make_weights(case, random):
     for layer in range(case["layers"]):
         inputs = case["I"] if layer == 0 else case["directions"] * case["H"]
         for suffix in (f"_l{layer}", f"_l{layer}_reverse")[: case["directions"]]:
-            shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, case["H"]), "bias_ih": (rows,), "bias_hh": (rows,)}
+            shapes = {
+                "weight_ih": (rows, inputs),
+                "weight_hh": (rows, case["H"]),
+                "bias_ih": (rows,),
+                "bias_hh": (rows,),
+            }
             for name, shape in shapes.items():
                 weights[name + suffix] = random.uniform(-bound, bound, shape).astype(np.float32)
     return weights
@@ -46,7 +51,11 @@ def write_recurrent(folder, case, random):
         weights = make_weights(case, random)
         save_file(weights, folder / f"model{m}.safetensors")
         onnx_models.recurrent(folder / f"model{m}.onnx", case, weights)
-        wanted.append(reference.sequence(case["cell"], x[m], weights, case["layers"], case["directions"], case.get("lengths")))
+        wanted.append(
+            reference.sequence(
+                case["cell"], x[m], weights, case["layers"], case["directions"], case.get("lengths")
+            )
+        )
     is_one = case["kind"] != "models"
     np.save(folder / "x.npy", x[0] if is_one else x)
     return wanted[0] if is_one else np.stack(wanted)

@@ -21,7 +21,9 @@ class Failure(Exception):
 
 def command(what, *words, **options):
     """Runs a command whose output is shown only if it fails."""
-    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    done = subprocess.run(
+        [str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
     if done.returncode != 0:
         sys.stderr.write(done.stdout)
         raise Failure(f"{what} failed (exit {done.returncode}; its output is above)")
@@ -29,7 +31,9 @@ def command(what, *words, **options):
 
 
 def is_debian_package_there(name):
-    found = subprocess.run(["dpkg-query", "--show", "--showformat=${db:Status-Status}", name], capture_output=True, text=True)
+    found = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${db:Status-Status}", name], capture_output=True, text=True
+    )
     return found.stdout == "installed"
 
 
@@ -40,7 +44,16 @@ def debian_packages():
         return
     root = [] if os.geteuid() == 0 else ["sudo"]
     command("apt-get update", *root, "apt-get", "update", "-qq", stdin=subprocess.DEVNULL)
-    command("apt-get install libdnnl-dev", *root, "apt-get", "install", "-qq", "-y", "libdnnl-dev", stdin=subprocess.DEVNULL)
+    command(
+        "apt-get install libdnnl-dev",
+        *root,
+        "apt-get",
+        "install",
+        "-qq",
+        "-y",
+        "libdnnl-dev",
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def python_packages(folder, requirements, pip_python):
@@ -57,7 +70,18 @@ def python_packages(folder, requirements, pip_python):
     target = folder / "bin" / "python"
     pip = [target] if pip_python is None else [pip_python]
     where = [] if pip_python is None else ["--python", target]
-    command("pip install", *pip, "-m", "pip", *where, "install", "--quiet", "--no-deps", "--requirement", requirements)
+    command(
+        "pip install",
+        *pip,
+        "-m",
+        "pip",
+        *where,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--requirement",
+        requirements,
+    )
     stamp.write_text(wanted)
 
 

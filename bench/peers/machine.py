@@ -41,14 +41,31 @@ def commit():
 
 
 def describe():
-    model = next((line.split(":")[1].strip() for line in read("/proc/cpuinfo").splitlines() if line.startswith("model name")), "")
-    flags = next((line.split(":")[1].split() for line in read("/proc/cpuinfo").splitlines() if line.startswith("flags")), [])
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in read("/proc/cpuinfo").splitlines()
+            if line.startswith("model name")
+        ),
+        "",
+    )
+    flags = next(
+        (
+            line.split(":")[1].split()
+            for line in read("/proc/cpuinfo").splitlines()
+            if line.startswith("flags")
+        ),
+        [],
+    )
     return {
         "cpu": model,
         "cores": os.cpu_count(),
         "caches": caches(),
-        "vector_instructions": [f for f in ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile") if f in flags],
-        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not shown by this machine",
+        "vector_instructions": [
+            f for f in ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile") if f in flags
+        ],
+        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+        or "not shown by this machine",
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": read("/etc/os-release").split("PRETTY_NAME=")[-1].split("\n")[0].strip('"'),
         "kernel": platform.release(),

@@ -44,8 +44,12 @@ def recurrent(path, case, weights):
     is_stream = case["kind"] == "stream"
     steps = 1 if is_stream else case["T"]
     states = ["h", "c"][: 2 if cell == "lstm" else 1] if is_stream else []
-    inputs = [("x", FLOAT, [steps, batch, case["I"]])] + [(s + "0", FLOAT, [directions, batch, hidden]) for s in states]
-    outputs = [("y", [steps, directions, batch, hidden])] + [(s + "n", [directions, batch, hidden]) for s in states]
+    inputs = [("x", FLOAT, [steps, batch, case["I"]])] + [
+        (s + "0", FLOAT, [directions, batch, hidden]) for s in states
+    ]
+    outputs = [("y", [steps, directions, batch, hidden])] + [
+        (s + "n", [directions, batch, hidden]) for s in states
+    ]
     lengths = ""
     if case.get("lengths"):
         lengths = "lengths"

@@ -39,7 +39,9 @@ def bars(entries):
     for tick in (0.25, 0.35, 0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32):
         if low <= math.log2(tick) <= high:
             stroke = 'stroke="#222" stroke-width="1.5"' if tick == 1 else 'stroke="#ddd"'
-            out.append(f'<line x1="{at(tick):.1f}" y1="{TOP - 4}" x2="{at(tick):.1f}" y2="{height - 16}" {stroke}/>')
+            out.append(
+                f'<line x1="{at(tick):.1f}" y1="{TOP - 4}" x2="{at(tick):.1f}" y2="{height - 16}" {stroke}/>'
+            )
             out.append(text(at(tick), TOP - 8, f"{tick:g}", 11, "middle", "#555"))
     y = TOP
     for case, several in groups.items():
@@ -47,8 +49,18 @@ def bars(entries):
         for i, (threads, rival, ratio) in enumerate(several):
             top = y + 3 + i * (BAR + 1)
             left, right = sorted((at(1), at(ratio)))
-            out.append(f'<rect x="{left:.1f}" y="{top}" width="{right - left:.1f}" height="{BAR}" fill="{color[threads]}"/>')
-            out.append(text(max(right, at(1)) + 4, top + 10, f"{ratio:.2f} {rival}", 10, color="#222" if ratio >= 1 else BEHIND))
+            out.append(
+                f'<rect x="{left:.1f}" y="{top}" width="{right - left:.1f}" height="{BAR}" fill="{color[threads]}"/>'
+            )
+            out.append(
+                text(
+                    max(right, at(1)) + 4,
+                    top + 10,
+                    f"{ratio:.2f} {rival}",
+                    10,
+                    color="#222" if ratio >= 1 else BEHIND,
+                )
+            )
         y += ROW
     out.append("</svg>")
     return "\n".join(out) + "\n"

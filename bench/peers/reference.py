@@ -40,7 +40,9 @@ def sequence(cell, x, weights, layers, directions, lengths=None):
         for d in range(directions):
             suffix = f"_l{layer}" + ("_reverse" if d == 1 else "")
             names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            parts.append(direction(cell, y, *(weights[n + suffix].astype(np.float64) for n in names), lengths, d == 1))
+            parts.append(
+                direction(cell, y, *(weights[n + suffix].astype(np.float64) for n in names), lengths, d == 1)
+            )
         y = np.concatenate(parts, axis=2)
     return y
 

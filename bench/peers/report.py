@@ -32,7 +32,10 @@ def us_per_unit(record, ns):
 
 
 def one_line(record):
-    times = ", ".join(f"{n} {us_per_unit(record, t):.4g}" for n, t in sorted(timed(record).items(), key=lambda item: item[1]))
+    times = ", ".join(
+        f"{n} {us_per_unit(record, t):.4g}"
+        for n, t in sorted(timed(record).items(), key=lambda item: item[1])
+    )
     best = best_rival(record)
     verdict = f"; best rival / sluice {best[1]:.2f}" if best else ""
     return f"{record['case']} threads {record['threads']}: us a {record['unit']}: {times}{verdict}"
@@ -139,7 +142,16 @@ def first(record, within_ulp=None):
 def comparison(results, records, engines, last_title, last):
     """`last`: what the last column says of a record."""
     python = [e for e in engines if e in FROM_PYTHON]
-    header = ["case", "what", "threads", "us a", *engines, *(f"{e} less call" for e in python), "first", last_title]
+    header = [
+        "case",
+        "what",
+        "threads",
+        "us a",
+        *engines,
+        *(f"{e} less call" for e in python),
+        "first",
+        last_title,
+    ]
     rows = []
     for r in records:
         rows.append([r["case"], r["description"], str(r["threads"]), r["unit"], *(cell(r, e) for e in engines),
@@ -168,12 +180,22 @@ def settings(results, engines):
         versions = sorted({e["version"] for e in mine if e.get("version")})
         chosen = sorted({e["setting"] for e in mine if e.get("setting")})
         worst = max((e["error"] for e in mine if "error" in e), default=None)
-        rows.append([engine, ENGINES[engine][0], ", ".join(versions), "; ".join(chosen), "" if worst is None else f"{worst:.1e}"])
+        rows.append(
+            [
+                engine,
+                ENGINES[engine][0],
+                ", ".join(versions),
+                "; ".join(chosen),
+                "" if worst is None else f"{worst:.1e}",
+            ]
+        )
     return table(["engine", "what", "version", "settings chosen", "largest difference from float64"], rows)
 
 
 def markdown(results):
-    present = {name for r in results["cases"] for name, e in r["engines"].items() if "median_ns" in e or "wrong" in e}
+    present = {
+        name for r in results["cases"] for name, e in r["engines"].items() if "median_ns" in e or "wrong" in e
+    }
     engines = [e for e in ENGINES if e in present]
     elementwise = [r for r in results["cases"] if not r["flops"] and r["unit"] == "call"]
     networks = [r for r in results["cases"] if r not in elementwise]
@@ -181,24 +203,48 @@ def markdown(results):
     parts = ["# sluice and its rivals, measured in turn\n"]
     parts.append("Written by `bench/peers/run`; docs/peers.md says how. Every round is in peers.json.\n")
     parts.append(verdict(results) + "\n")
-    parts.append("Microseconds, the median over rounds of each round's median; in brackets how many times sluice's.\n")
+    parts.append(
+        "Microseconds, the median over rounds of each round's median; in brackets how many times sluice's.\n"
+    )
     if networks:
-        peak = comparison(results, networks, shown(networks, engines), "sluice of FMA peak", lambda r: share_of_peak(results, r))
+        peak = comparison(
+            results,
+            networks,
+            shown(networks, engines),
+            "sluice of FMA peak",
+            lambda r: share_of_peak(results, r),
+        )
         parts.append("## Networks\n\n" + peak)
     if elementwise:
         has = shown(elementwise, engines)
-        parts.append("## Elementwise functions\n\nFrom one array to another; `copy` is memcpy, the bound of large ones.\n")
-        parts.append(comparison(results, elementwise, has, f"first within {ACCURATE} ULP", lambda r: first(r, ACCURATE)))
-        parts.append("A million inputs in [-20, 20] in the largest, what gates see (deviation 3) in the others:\n")
+        parts.append(
+            "## Elementwise functions\n\nFrom one array to another; `copy` is memcpy, the bound of large ones.\n"
+        )
+        parts.append(
+            comparison(
+                results, elementwise, has, f"first within {ACCURATE} ULP", lambda r: first(r, ACCURATE)
+            )
+        )
+        parts.append(
+            "A million inputs in [-20, 20] in the largest, what gates see (deviation 3) in the others:\n"
+        )
         parts.append(errors(elementwise, [e for e in has if e != "copy"]))
     if results.get("call_cost_ns"):
-        costs = [f"{e} {n / 1000:.2f} us on {t}" for e, by in results["call_cost_ns"].items() for t, n in by.items()]
-        parts.append("## Cost of a call from Python\n\nOn an empty model: " + ", ".join(costs) + " thread(s).\n")
+        costs = [
+            f"{e} {n / 1000:.2f} us on {t}"
+            for e, by in results["call_cost_ns"].items()
+            for t, n in by.items()
+        ]
+        parts.append(
+            "## Cost of a call from Python\n\nOn an empty model: " + ", ".join(costs) + " thread(s).\n"
+        )
     parts.append("## Engines\n\n" + settings(results, engines))
     wrong = [f"- {r['case']} on {r['threads']}, {name}: {e['wrong']}"
              for r in results["cases"] for name, e in r["engines"].items() if "wrong" in e]  # fmt: skip
     if wrong:
         parts.append("## Not timed\n\n" + "\n".join(wrong) + "\n")
-    rows = [[k.replace("_", " "), ", ".join(v) if isinstance(v, list) else str(v)] for k, v in machine.items()]
+    rows = [
+        [k.replace("_", " "), ", ".join(v) if isinstance(v, list) else str(v)] for k, v in machine.items()
+    ]
     parts.append("## Machine\n\n" + table(["", ""], rows))
     return "\n".join(parts)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX Runtime on a case's ONNX model, with the protocol of worker.h. Its package has no C++ headers, so it is called
-from Python: inputs and outputs are bound once, and the cost of a call is measured on an empty model ("empty")."""
+from Python: inputs and outputs are bound once, and the cost of a call is measured on an empty model ("empty").
+"""
 
 import json
 import math
@@ -109,7 +110,10 @@ class Models:
         self.models = [session(f"{folder}/model{m}.onnx", 1) for m in range(case["models"])]
         self.x = [Array(part) for part in x]
         self.y = [output_array(model) for model in self.models]
-        calls = [(m.run_with_iobinding, bind(m, {"x": x}, {"y": y})) for m, x, y in zip(self.models, self.x, self.y)]
+        calls = [
+            (m.run_with_iobinding, bind(m, {"x": x}, {"y": y}))
+            for m, x, y in zip(self.models, self.x, self.y)
+        ]
         self.own, *others = [calls[t::threads] for t in range(threads)]
         self.starts, self.ends = threading.Barrier(threads), threading.Barrier(threads)
         for share in others:
@@ -149,7 +153,9 @@ class Speech:
             into = {"input": Array(self.x[t : t + 1]), "state": self.states[t % 2]}
             if any(i.name == "sr" for i in self.model.get_inputs()):
                 into["sr"] = rate
-            self.bindings.append(bind(self.model, into, {"output": Array(self.y[t]), "stateN": self.states[1 - t % 2]}))
+            self.bindings.append(
+                bind(self.model, into, {"output": Array(self.y[t]), "stateN": self.states[1 - t % 2]})
+            )
         self.rate, self.next = rate, 0
 
     def run(self):
@@ -165,7 +171,14 @@ class Speech:
         return self.y.reshape(-1)
 
 
-KINDS = {"sequence": Whole, "elementwise": Whole, "empty": Whole, "stream": Stepped, "models": Models, "vad": Speech}
+KINDS = {
+    "sequence": Whole,
+    "elementwise": Whole,
+    "empty": Whole,
+    "stream": Stepped,
+    "models": Models,
+    "vad": Speech,
+}
 
 
 def fastest_ns(call):
