@@ -74,7 +74,9 @@ class Results:
 
     def save(self):
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.all, indent=1) + "\n")
+        rest = {key: value for key, value in self.all.items() if key != "cases"}
+        lines = ",\n".join(json.dumps(record) for record in self.all["cases"])  # a case a line
+        self.path.write_text(f'{json.dumps(rest, indent=1)[:-2]},\n "cases": [\n{lines}\n]}}\n')
 
     def write(self, order):
         self.all["cases"].sort(key=lambda r: (order.index(r["case"]), r["threads"]))
@@ -106,8 +108,8 @@ def cell(record, engine):
     e = record["engines"].get(engine)
     if e is None or "unsupported" in e:
         return "-"
-    if "wrong" in e:
-        return "wrong"
+    if "not_timed" in e:
+        return "not timed"
     if "median_ns" not in e:
         return "-"
     ours = timed(record).get("sluice")
@@ -121,7 +123,7 @@ def less_call(results, record, engine):
     cost = results.get("call_cost_ns", {}).get(engine, {}).get(str(record["threads"]))
     if engine not in ns or "sluice" not in ns or cost is None:
         return "-"
-    calls = {"stream": record["units"], "models": record["units"]}.get(record.get("kind"), 1)
+    calls = {"stream": record["units"], "models": record["units"] / record["threads"]}.get(record["kind"], 1)
     return f"{max(0.0, ns[engine] - calls * cost) / ns['sluice']:.2f}"
 
 
@@ -161,7 +163,9 @@ def comparison(results, records, engines, last_title, last):
 
 def shown(records, engines):
     """The engines that these records have something of."""
-    return [e for e in engines if any(e in timed(r) or "wrong" in r["engines"].get(e, {}) for r in records)]
+    return [
+        e for e in engines if any(e in timed(r) or "not_timed" in r["engines"].get(e, {}) for r in records)
+    ]
 
 
 def errors(records, engines):
@@ -194,7 +198,10 @@ def settings(results, engines):
 
 def markdown(results):
     present = {
-        name for r in results["cases"] for name, e in r["engines"].items() if "median_ns" in e or "wrong" in e
+        name
+        for r in results["cases"]
+        for name, e in r["engines"].items()
+        if "median_ns" in e or "not_timed" in e
     }
     engines = [e for e in ENGINES if e in present]
     elementwise = [r for r in results["cases"] if not r["flops"] and r["unit"] == "call"]
@@ -239,8 +246,8 @@ def markdown(results):
             "## Cost of a call from Python\n\nOn an empty model: " + ", ".join(costs) + " thread(s).\n"
         )
     parts.append("## Engines\n\n" + settings(results, engines))
-    wrong = [f"- {r['case']} on {r['threads']}, {name}: {e['wrong']}"
-             for r in results["cases"] for name, e in r["engines"].items() if "wrong" in e]  # fmt: skip
+    wrong = [f"- {r['case']} on {r['threads']}, {name}: {e['not_timed']}"
+             for r in results["cases"] for name, e in r["engines"].items() if "not_timed" in e]  # fmt: skip
     if wrong:
         parts.append("## Not timed\n\n" + "\n".join(wrong) + "\n")
     rows = [
