@@ -83,7 +83,7 @@ class Results:
         self.save()
         (self.folder / "peers.md").write_text(markdown(self.all))
         (self.folder / "peers.svg").write_text(picture.bars(bars_of(self.all)))
-        print(f"Written: {self.path}, peers.md and peers.svg beside it. {verdict(self.all).split(';')[0]}.")
+        print(f"Written: {self.path}, peers.md and peers.svg beside it. {verdict(self.all).split(';')[0].rstrip('.')}.")
 
 
 def verdict(results):
