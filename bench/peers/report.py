@@ -31,9 +31,13 @@ def us_per_unit(record, ns):
     return ns / record["units"] / 1000
 
 
+def three_digits(number):
+    return f"{number:.0f}" if number >= 1000 else f"{number:.3g}"
+
+
 def one_line(record):
     times = ", ".join(
-        f"{n} {us_per_unit(record, t):.4g}"
+        f"{n} {three_digits(us_per_unit(record, t))}"
         for n, t in sorted(timed(record).items(), key=lambda item: item[1])
     )
     best = best_rival(record)
@@ -113,7 +117,7 @@ def cell(record, engine):
     if "median_ns" not in e:
         return "-"
     ours = timed(record).get("sluice")
-    time_text = f"{us_per_unit(record, e['median_ns']):.3g}"
+    time_text = three_digits(us_per_unit(record, e["median_ns"]))
     return time_text if engine == "sluice" or ours is None else f"{time_text} ({e['median_ns'] / ours:.2f})"
 
 
