@@ -30,10 +30,10 @@ struct Case {
   int threads = 1;
 
   std::size_t gates() const { return cell == "lstm" ? 4 : 3; }
-  /// "lstm", 2 layers, directions: the input size of a layer.
+  /// What a layer takes: later ones get both directions of the one before.
   std::size_t layer_input(std::size_t layer) const { return layer == 0 ? I : H * directions; }
   std::string path(const std::string& name) const { return folder + "/" + name; }
-  /// model0.safetensors, model0.onnx ...
+  /// The file of model m: model0.safetensors, model0.onnx ...
   std::string model(std::size_t m, const std::string& extension) const {
     return path("model" + std::to_string(m) + "." + extension);
   }
