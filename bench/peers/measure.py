@@ -8,6 +8,7 @@ import numpy as np
 
 import cases
 import inputs
+import machine
 from engines import FROM_PYTHON, Unsupported, Worker
 from install import Failure
 
@@ -35,10 +36,13 @@ def do_not_time(record, worker, why):
     print(f"  {worker.name}: NOT TIMED: {why}", file=sys.stderr)
 
 
-def time_in_turn(ready, records, rounds, seconds):
-    """Rounds in which every engine has one turn; each round another one begins."""
+def time_in_turn(ready, records, threads, rounds, seconds):
+    """Rounds in which every engine has one turn; each round another one begins. Returns the machine's peak, measured in
+    each round, too."""
+    peaks = []
     turns = {worker.name: [] for worker in ready}
     for r in range(rounds):
+        peaks.append(machine.peak_gflops(threads))
         first = r % max(1, len(ready))
         for worker in ready[first:] + ready[:first]:
             if "not_timed" in records[worker.name]:
@@ -55,21 +59,24 @@ def time_in_turn(ready, records, rounds, seconds):
             records[name]["rounds_ns"] = its_turns
             records[name]["median_ns"] = statistics.median(turn["median"] for turn in its_turns)
             records[name]["min_ns"] = min(turn["min"] for turn in its_turns)
+    return statistics.median(peaks)
 
 
 def case(name, what, workers, rounds, seconds):
     """The record of a case for peers.json."""
     folder = inputs.write(name, what)
     records, ready = prepare(workers, folder, what)
-    time_in_turn(ready, records, rounds, seconds)
+    threads = workers[0].threads
+    peak = time_in_turn(ready, records, threads, rounds, seconds)
     return {
         "case": name,
         "kind": what["kind"],
-        "threads": workers[0].threads,
+        "threads": threads,
         "description": cases.describe(what),
         "unit": what["unit"],
         "units": what["units"],
         "flops": cases.flops(what),
+        "peak_gflops": peak,
         "rounds": rounds,
         "seconds": seconds,
         "engines": records,

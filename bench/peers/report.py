@@ -61,9 +61,6 @@ class Results:
                     )
             self.all = before
 
-    def set_peak(self, peak):
-        self.all["machine"]["peak_gflops"] = peak
-
     def set_call_costs(self, costs):
         self.all.setdefault("call_cost_ns", {})
         for engine, by_threads in costs.items():
@@ -87,7 +84,9 @@ class Results:
         self.save()
         (self.folder / "peers.md").write_text(markdown(self.all))
         (self.folder / "peers.svg").write_text(picture.bars(bars_of(self.all)))
-        print(f"Written: {self.path}, peers.md and peers.svg beside it. {verdict(self.all).split(';')[0].rstrip('.')}.")
+        print(
+            f"Written: {self.path}, peers.md and peers.svg beside it. {verdict(self.all).split(';')[0].rstrip('.')}."
+        )
 
 
 def verdict(results):
@@ -131,18 +130,24 @@ def less_call(results, record, engine):
     return f"{max(0.0, ns[engine] - calls * cost) / ns['sluice']:.2f}"
 
 
-def share_of_peak(results, record):
-    peak = results["machine"].get("peak_gflops", {}).get(str(record["threads"]))
+def share_of_peak(record):
     ours = timed(record).get("sluice")
-    return f"{100 * record['flops'] / ours / peak:.0f} %" if peak and ours and record["flops"] else "-"
+    return (
+        f"{100 * record['flops'] / ours / record['peak_gflops']:.0f} %" if ours and record["flops"] else "-"
+    )
 
 
-def first(record, within_ulp=None):
-    """The fastest engine, of all or of those that are as accurate as that."""
-    ns = {name: t for name, t in timed(record).items() if name != "copy"}
-    if within_ulp is not None:
-        ns = {name: t for name, t in ns.items() if record["engines"][name]["ulp"] <= within_ulp}
+def first(record, among=None):
+    """The fastest engine, of all or among those named."""
+    ns = {n: t for n, t in timed(record).items() if n != "copy" and (among is None or n in among)}
     return min(ns, key=ns.get) if ns else "-"
+
+
+def accurate(records, record):
+    """The engines whose error in the function of this record is at most ACCURATE in each of its sizes."""
+    function = record["case"].split("-")[0]
+    same = [r for r in records if r["case"].split("-")[0] == function]
+    return [e for e in ENGINES if all(r["engines"].get(e, {}).get("ulp", 0) <= ACCURATE for r in same)]
 
 
 def comparison(results, records, engines, last_title, last):
@@ -223,7 +228,7 @@ def markdown(results):
             networks,
             shown(networks, engines),
             "sluice of FMA peak",
-            lambda r: share_of_peak(results, r),
+            share_of_peak,
         )
         parts.append("## Networks\n\n" + peak)
     if elementwise:
@@ -233,7 +238,11 @@ def markdown(results):
         )
         parts.append(
             comparison(
-                results, elementwise, has, f"first within {ACCURATE} ULP", lambda r: first(r, ACCURATE)
+                results,
+                elementwise,
+                has,
+                f"first within {ACCURATE} ULP",
+                lambda r: first(r, accurate(elementwise, r)),
             )
         )
         parts.append(
