@@ -68,6 +68,9 @@ def case(name, what, workers, rounds, seconds):
     records, ready = prepare(workers, folder, what)
     threads = workers[0].threads
     peak = time_in_turn(ready, records, threads, rounds, seconds)
+    disturbed = peak < 0.8 * threads * machine.peak_gflops(1)
+    if disturbed:
+        print(f"  {name} on {threads}: other programs ran meanwhile; measure it again", file=sys.stderr)
     return {
         "case": name,
         "kind": what["kind"],
@@ -77,6 +80,7 @@ def case(name, what, workers, rounds, seconds):
         "units": what["units"],
         "flops": cases.flops(what),
         "peak_gflops": peak,
+        "disturbed": disturbed,
         "rounds": rounds,
         "seconds": seconds,
         "engines": records,

@@ -219,6 +219,9 @@ def markdown(results):
     parts = ["# sluice and its rivals, measured in turn\n"]
     parts.append("Written by `bench/peers/run`; docs/peers.md says how. Every round is in peers.json.\n")
     parts.append(verdict(results) + "\n")
+    disturbed = [f"{r['case']} on {r['threads']}" for r in results["cases"] if r["disturbed"]]
+    if disturbed:
+        parts.append("Other programs ran during these, to be measured again: " + ", ".join(disturbed) + ".\n")
     parts.append(
         "Microseconds, the median over rounds of each round's median; in brackets how many times sluice's.\n"
     )
