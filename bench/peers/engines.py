@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engines, each in a process of its own that is stopped while another one is timed."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+
+from install import BIN, BUILD, HERE, PYTHON, Failure
+
+# name -> (what it is, command). The first is ours; "copy" is a bound, no rival.
+ENGINES = {
+    "sluice": ("sluice, C++", [BIN / "sluice-worker"]),
+    "onednn-sycl": ("oneDNN, C++, the package for SYCL and TBB", [BIN / "onednn-sycl"]),
+    "onednn-openmp": ("oneDNN, C++, the package for OpenMP", [BIN / "onednn-openmp"]),
+    "onednn-debian": ("oneDNN, C++, Debian's package (OpenMP)", [BIN / "onednn-debian"]),
+    "onnxruntime": ("ONNX Runtime, called from Python", [PYTHON, HERE / "workers" / "ort_worker.py"]),
+    "openvino": ("OpenVINO, C++", [BIN / "openvino"]),
+    "torch": ("PyTorch, its C++ library", [BIN / "torch"]),
+    "eigen": ("Eigen, C++, compiled for this machine", [BIN / "eigen"]),
+    "copy": ("memcpy, the bound of elementwise work", [BIN / "copy"]),
+}
+# Where OpenCL, through which SYCL reaches a CPU, finds it.
+ENVIRONMENT = {"onednn-sycl": {"OCL_ICD_FILENAMES": str(BUILD / "onednn-sycl" / "lib" / "libintelocl.so")}}
+FROM_PYTHON = ("onnxruntime",)
+TIMEOUT = 300  # seconds for one answer
+
+
+class Unsupported(Exception):
+    """The engine has nothing for this case."""
+
+
+def cpus_for(threads):
+    """The processors that every engine gets: as many as threads, the last ones, since the first serves interrupts."""
+    available = sorted(os.sched_getaffinity(0))
+    return available[-threads:]
+
+
+class Worker:
+    """One engine at one number of threads."""
+
+    def __init__(self, name, threads):
+        self.name, self.threads, self.version, self.process = name, threads, "", None
+        self.log_path = BUILD / "logs" / f"{name}-{threads}.log"
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+
+    def start(self):
+        program = ENGINES[self.name][1]
+        if not program[0].exists():
+            raise Unsupported("it was not built")
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)} | ENVIRONMENT.get(self.name, {})
+        self.process = subprocess.Popen(
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.log_path, "w"), env=environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus_for(self.threads)),
+        )  # fmt: skip
+        self.version = self.answer()["version"]
+
+    def answer(self):
+        """The next line of the worker, as a dictionary."""
+        line, end = b"", time.monotonic() + TIMEOUT
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            part = os.read(self.process.stdout.fileno(), 1 << 20) if ready else b""
+            if not part:
+                why = f"gave no answer in {TIMEOUT} s" if not ready else "died"
+                self.close()
+                raise Failure(f"{self.name} {why}; see {self.log_path}")
+            line += part
+        return json.loads(line)
+
+    def ask(self, **command):
+        """Lets the worker run for one command."""
+        if self.process is None:
+            self.start()
+        else:
+            self.process.send_signal(signal.SIGCONT)
+        try:
+            self.process.stdin.write(json.dumps(command).encode() + b"\n")
+            self.process.stdin.flush()
+            answer = self.answer()
+        except BrokenPipeError:
+            self.close()
+            raise Failure(f"{self.name} died; see {self.log_path}") from None
+        self.process.send_signal(signal.SIGSTOP)
+        if "unsupported" in answer:
+            raise Unsupported(answer["unsupported"])
+        if "error" in answer:
+            raise Failure(f"{self.name}: {answer['error']}")
+        return answer
+
+    def prepare(self, folder):
+        return self.ask(do="prepare", folder=str(folder), threads=self.threads)["setting"]
+
+    def time(self, seconds):
+        return self.ask(do="time", seconds=seconds)["ns"]
+
+    def close(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
