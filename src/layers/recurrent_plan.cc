@@ -15,28 +15,29 @@ constexpr double kBytesPerNsMemory = 45;
 constexpr double kBytesPerNsDetour = 30;  // input parts to memory and back
 constexpr double kBytesPerNsExchange = 6; // state that another core has just written
 constexpr double kHidden = 0.88;          // of the lesser of arithmetic and streaming goes on beside the other
-constexpr double kMeetingNs = 400;        // a barrier between two running threads
+constexpr double kMeetingNs = 450;        // a barrier between two running threads
 constexpr double kTeamNs = 10000;         // an OpenMP team to start and end; less where it is still awake
 constexpr double kWorthwhile = 0.8;       // of one thread's time: less gain is not worth a team
 constexpr double kStepNs = 20;            // rows moved on, kernels called
 constexpr double kGateNs = 0.25;           // an element of a gate
 
-double stream_rate(double bytes) noexcept {
+// At which one of `threads` threads streams `bytes` of its own, over and over.
+double stream_rate(double bytes, std::size_t threads) noexcept {
   constexpr double kL2 = 1 << 20;
   constexpr double kL3 = 32 << 20;
   if (bytes <= kL2) return kBytesPerNsL2;
-  return bytes <= kL3 ? kBytesPerNsL3 : kBytesPerNsMemory;
+  return bytes * static_cast<double>(threads) <= kL3 ? kBytesPerNsL3 : kBytesPerNsMemory;
 }
 
 std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
 
-// Time of `rows` rows times a packed matrix of `bytes` and `vector_columns` vectors, swept along with `all_bytes`. The
-// first tile of rows reads a block from where it lies, the others from the second cache.
-double product_ns(double vector_columns, double bytes, double all_bytes, std::size_t rows,
+// Time of `rows` rows times a packed matrix of `vector_columns` vectors and `bytes`. The first tile of rows reads
+// a block from where it lies, at `rate`, the others from the second cache.
+double product_ns(double vector_columns, double bytes, double rate, std::size_t rows,
                   std::size_t tile_rows) noexcept {
   const auto more_tiles = static_cast<double>(ceil_div(rows, tile_rows)) - 1;
   const double arithmetic_ns = vector_columns * static_cast<double>(rows) / kVectorFmasPerNs;
-  const double stream_ns = bytes / stream_rate(all_bytes) + more_tiles * bytes / kBytesPerNsL2;
+  const double stream_ns = bytes / rate + more_tiles * bytes / kBytesPerNsL2;
   return std::max(arithmetic_ns, stream_ns) + (1 - kHidden) * std::min(arithmetic_ns, stream_ns);
 }
 
@@ -65,14 +66,15 @@ double recurrent_cost_ns(const RecurrentShape& shape, const RecurrentPlan& plan)
   const auto layer_ns = [&](std::size_t input_size) {
     const double w = vectors * static_cast<double>(input_size);
     const double u = vectors * static_cast<double>(shape.state_size);
-    const double all_bytes = (w + u) * vector_bytes * directions;
+    const double rate = stream_rate((w + u) * vector_bytes * directions, plan.unit_groups);
     double ns = kStepNs + vectors * row_count * static_cast<double>(shape.lanes) * kGateNs;
     if (plan.ahead_steps == 0) {
-      ns += product_ns(w + u, (w + u) * vector_bytes, all_bytes, rows, shape.tile_rows);
+      ns += product_ns(w + u, (w + u) * vector_bytes, rate, rows, shape.tile_rows);
     } else {
       const auto ahead = static_cast<double>(plan.ahead_steps);
-      ns += product_ns(u, u * vector_bytes, u * vector_bytes * directions, rows, shape.tile_rows);
-      ns += product_ns(w, w * vector_bytes, all_bytes, rows * plan.ahead_steps, shape.tile_rows) / ahead;
+      const double u_rate = stream_rate(u * vector_bytes * directions, plan.unit_groups);
+      ns += product_ns(u, u * vector_bytes, u_rate, rows, shape.tile_rows);
+      ns += product_ns(w, w * vector_bytes, rate, rows * plan.ahead_steps, shape.tile_rows) / ahead;
       ns += row_count * vectors * vector_bytes / kBytesPerNsDetour;
     }
     return directions * ns;

@@ -94,7 +94,7 @@ enum class InputPart { kInStep, kInAdvance };
 // One step of rows [first, first + count) on blocks cut at `cut`; guards past each row must stay as they are.
 template <class T>
 Result<T> run(const Cell<T>& cell, InputPart input_part, std::size_t first, std::size_t count,
-              std::size_t cut = 0) {
+              std::size_t cut = 0, bool is_downward = false) {
   const PackedWeights<T> packed = cell.pack();
   const kernels::PackedGemm<T>& table = *packed.kernels;
   const std::size_t pre_size = packed.matrix.blocks * packed.matrix.gates * table.lanes;
@@ -122,8 +122,8 @@ Result<T> run(const Cell<T>& cell, InputPart input_part, std::size_t first, std:
   std::size_t begin = 0;
   for (const std::size_t end : ends) {
     if (input_part == InputPart::kInAdvance)
-      table.input_part(packed.matrix, inputs.data(), pres.data(), count, {begin, end});
-    step(packed.matrix, rows.data(), count, {begin, end});
+      table.input_part(packed.matrix, inputs.data(), pres.data(), count, {begin, end, is_downward});
+    step(packed.matrix, rows.data(), count, {begin, end, is_downward});
     begin = end;
   }
   Result<T> result{Tensor<T>({count, cell.units}), Tensor<T>({count, cell.units})};
@@ -242,12 +242,35 @@ TYPED_TEST(PackedGemmTest, BitsDoNotDependOnHowTheStepIsCut) {
         };
         expect_equal(run(cell, InputPart::kInAdvance, 0, 13), 0, 13);
         for (const std::size_t cut : {1, 2}) expect_equal(run(cell, InputPart::kInStep, 0, 13, cut), 0, 13);
+        expect_equal(run(cell, InputPart::kInAdvance, 0, 13, 1, true), 0, 13);
         for (std::size_t row = 0; row < 13; ++row) {
           expect_equal(run(cell, InputPart::kInStep, row, 1), row, 1);
           expect_equal(run(cell, InputPart::kInAdvance, row, 1), row, 1);
+          expect_equal(run(cell, InputPart::kInAdvance, row, 1, 2, true), row, 1);
         }
         for (std::size_t count = 2; count < 13; ++count)
           expect_equal(run(cell, InputPart::kInStep, 13 - count, count), 13 - count, count);
+      }
+    }
+  }
+}
+
+// Weights of more than 12 MiB, of which a tile fetches the next block's: tiles of all rows and fetches of one
+// or two cache lines, up and down, against rows alone, which fetch nothing.
+TYPED_TEST(PackedGemmTest, FetchingAheadChangesNoBit) {
+  using T = TypeParam;
+  for (const Kind kind : {Kind::kLstm, Kind::kGru}) {
+    constexpr std::size_t kBatch = 26;
+    const Cell<T> cell(kind, 1050, 17, kBatch);
+    const PackedWeights<T> packed = cell.pack();
+    ASSERT_GT(packed.weights.size() * sizeof(T), std::size_t{12} << 20);
+    for (const std::size_t count : {9, 14, 26}) {
+      for (const bool is_downward : {false, true}) {
+        const Result<T> rows = run(cell, InputPart::kInStep, 0, count, 0, is_downward);
+        const Result<T> last = run(cell, InputPart::kInStep, count - 1, 1);
+        SCOPED_TRACE(std::to_string(count));
+        expect_same_bits<T>(rows.h.span().subspan((count - 1) * cell.units), last.h.span());
+        expect_same_bits<T>(rows.c.span().subspan((count - 1) * cell.units), last.c.span());
       }
     }
   }
