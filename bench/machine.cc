@@ -18,7 +18,7 @@
 #endif
 
 #include "kernels/machine_peak.h"
-#include "measure.h"
+#include "median.h"
 
 namespace sluice::bench {
 namespace {
