@@ -10,8 +10,9 @@
 
 namespace sluice {
 
-/// Says, while it lives, that a call uses `count` threads. Calls from several threads of the program's share the
-/// processors that way: teams of two that both want two processors would wait for each other's time slices.
+/// Says, while it lives, that a call uses `count` threads. Calls from several threads of the program's share
+/// the processors that way: teams of two that both want two processors would wait for each other's time
+/// slices.
 class BusyThreads {
  public:
   explicit BusyThreads(std::size_t count) noexcept : count_(static_cast<int>(count)) {
@@ -34,8 +35,8 @@ class BusyThreads {
 /// teams never nest.
 inline int thread_limit(int requested) noexcept {
   if (requested == 1 || omp_in_parallel()) return 1;  // a call for one thread asks OpenMP nothing
-  const int most = std::min(requested > 0 ? requested : omp_get_max_threads(),
-                            omp_get_num_procs() - BusyThreads::total());
+  const int most =
+      std::min(requested > 0 ? requested : omp_get_max_threads(), omp_get_num_procs() - BusyThreads::total());
   return std::max(most, 1);
 }
 

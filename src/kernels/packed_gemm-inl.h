@@ -37,8 +37,8 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr std::size_t kMaxVectors = 4;  // of a row of the tile
-// Registers decide the tile: rows x gates of accumulators, a vector of weights a gate, and one broadcast fit in
-// 32 registers with 6 x 4 or 8 x 3 accumulators, in 16 with half as many (weights then come from memory
+// Registers decide the tile: rows x gates of accumulators, a vector of weights a gate, and one broadcast fit
+// in 32 registers with 6 x 4 or 8 x 3 accumulators, in 16 with half as many (weights then come from memory
 // operands).
 #if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr std::size_t kAccumulators = 24;
@@ -51,9 +51,6 @@ constexpr std::size_t TileRows(std::size_t gates) { return std::min(kAccumulator
 // Weights that no core's own cache holds: while one block is in work, the next is fetched.
 constexpr std::size_t kFarBytes = std::size_t{12} << 20;
 constexpr std::size_t kMaxFetch = 2;  // cache lines fetched a k
-// Weights in or near the first cache: two blocks side by side give a single row more chains. Farther ones
-// arrive fastest in one sweep, which the hardware fetches ahead (docs/decisions.md).
-constexpr std::size_t kNearBytes = std::size_t{96} << 10;
 
 // The operands of a tile: up to kMaxTileRows entries, which are rows of one block, or blocks of one row.
 template <typename T>
@@ -178,7 +175,8 @@ class Tile {
     products_.input = products_.state = {};
     products_.keeps_last_apart = false;
   }
-  // The products also fetch `lines` cache lines a k, from line `first` on, of the block `distance` blocks away.
+  // The products also fetch `lines` cache lines a k, from line `first` on, of the block `distance` blocks
+  // away.
   void Fetch(std::size_t lines, std::size_t first, std::ptrdiff_t distance) {
     fetch_ = lines;
     fetch_first_ = first;
@@ -229,12 +227,11 @@ class Tile {
   HWY_ALIGN T data_[kMaxTileRows * kMaxVectors * HWY_LANES(T)];
 };
 
-// Calls visit(tile) for all tiles of rows [0, count) x the blocks of the sweep. Rows are shared out evenly, so
-// that no tile is much smaller than the others.
+// Calls visit(tile) for all tiles of rows [0, count) x the blocks of the sweep. Rows are shared out evenly,
+// so that no tile is much smaller than the others.
 template <typename T, class Visit>
 void ForEachTile(const PackedMatrix<T>& w, std::size_t count, BlockSweep sweep, const Visit& visit) {
   const std::size_t column_bytes = w.blocks * w.gates * hn::Lanes(hn::ScalableTag<T>()) * sizeof(T);
-  const bool are_near = column_bytes * std::max(w.input_size, w.state_size) <= kNearBytes;
   const bool are_far = column_bytes * (w.input_size + w.state_size) > kFarBytes;
   const std::size_t tile_rows = TileRows(w.gates);
   const std::size_t tiles = (count + tile_rows - 1) / tile_rows;
@@ -242,8 +239,11 @@ void ForEachTile(const PackedMatrix<T>& w, std::size_t count, BlockSweep sweep, 
   Tile<T> tile(w);
   std::size_t done = 0;
   // The block in work after this one.
-  const auto next_block = [&](std::size_t n) { return sweep.is_downward ? sweep.end - done - n : sweep.begin + done; };
-  if (count == 1 && are_near) {
+  const auto next_block = [&](std::size_t n) {
+    return sweep.is_downward ? sweep.end - done - n : sweep.begin + done;
+  };
+  if (count == 1) {
+    // One row of one block has too few sums for the latency of a multiply-add to be hidden.
     for (; done + 2 <= blocks; done += 2) {
       tile.Place(next_block(2), 2, 0, 1);
       visit(tile);
@@ -256,7 +256,8 @@ void ForEachTile(const PackedMatrix<T>& w, std::size_t count, BlockSweep sweep, 
     for (std::size_t i = 0; i < tiles; ++i) {
       const std::size_t rows = (count - first + tiles - i - 1) / (tiles - i);
       tile.Place(block, 1, first, rows);
-      if (i * lines < w.gates) tile.Fetch(std::min(lines, w.gates - i * lines), i * lines, sweep.is_downward ? -1 : 1);
+      if (i * lines < w.gates)
+        tile.Fetch(std::min(lines, w.gates - i * lines), i * lines, sweep.is_downward ? -1 : 1);
       visit(tile);
       first += rows;
     }
@@ -321,8 +322,8 @@ void LinearRows(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::s
   });
 }
 
-// The cells: what follows when an entry's vectors are complete. `unit` is the block's first. Where kHasOutput,
-// all entries of a tile run Finish, and then all run Output on what that left in their vectors.
+// The cells: what follows when an entry's vectors are complete. `unit` is the block's first. Where
+// kHasOutput, all entries of a tile run Finish, and then all run Output on what that left in their vectors.
 
 template <typename T>
 struct LstmStep {
@@ -368,8 +369,7 @@ struct GruStep {
     const std::size_t unit = block * hn::Lanes(d);
     const std::size_t n = w.units - unit;
     auto candidate = hn::Load(d, pre);
-    const auto h =
-        GruOutput(d, hn::Load(d, pre + hn::Lanes(d)), candidate, LoadUnits(d, row.h + unit, n));
+    const auto h = GruOutput(d, hn::Load(d, pre + hn::Lanes(d)), candidate, LoadUnits(d, row.h + unit, n));
     StoreUnits(d, h, row.h_out + unit, n);
   }
 };
@@ -439,7 +439,7 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, Block
       inputs[r] = tile_rows[r].x;
       states[r] = tile_rows[r].h;
     }
-    const bool has_pre = inputs[0] == nullptr;
+    const bool has_pre = tile_rows[0].x == nullptr;
     for (std::size_t e = 0; e < tile.entries(); ++e) {
       const T* start = has_pre ? rows[tile.row(e)].pre : w.bias;
       tile.SetSums(e, start + tile.block(e) * size, tile.Vectors(e));

@@ -21,8 +21,8 @@ template <class T>
 struct PackedMatrix {
   const T* weights = nullptr;        // of the input: W
   const T* state_weights = nullptr;  // of the state: U
-  const T* bias = nullptr;        // never null: zeros where there is none
-  const T* state_bias = nullptr;  // GRU: [block][lane], bias_hh of the candidate n, which must stay apart
+  const T* bias = nullptr;           // never null: zeros where there is none
+  const T* state_bias = nullptr;     // GRU: [block][lane], bias_hh of the candidate n, which must stay apart
   std::size_t gates = 0;
   std::size_t units = 0;
   std::size_t blocks = 0;      // ceil(units / lanes)
@@ -42,8 +42,8 @@ struct Row {
   T* c_out = nullptr;      // [units], LSTM; may be c
 };
 
-/// Blocks [begin, end), upwards or downwards. Steps that go up and down in turn begin with the blocks that the
-/// step before read last, and find them in the cache.
+/// Blocks [begin, end), upwards or downwards. Steps that go up and down in turn begin with the blocks that
+/// the step before read last, and find them in the cache.
 struct BlockSweep {
   std::size_t begin = 0;
   std::size_t end = 0;

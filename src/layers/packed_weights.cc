@@ -77,7 +77,9 @@ void pack_vectors(PackedWeights<T>& packed, std::size_t block, std::size_t gate,
 template <class T>
 std::size_t blocks_per_thread(const kernels::PackedMatrix<T>& matrix, std::size_t lanes) {
   constexpr std::size_t kElements = std::size_t{1} << 20;
-  return kElements / std::max<std::size_t>((matrix.input_size + matrix.state_size) * matrix.gates * lanes, 1) + 1;
+  return kElements /
+             std::max<std::size_t>((matrix.input_size + matrix.state_size) * matrix.gates * lanes, 1) +
+         1;
 }
 
 }  // namespace
@@ -93,14 +95,16 @@ PackedWeights<T> pack_gates(std::size_t gates, TensorView<const T> w, TensorView
     packed.state_bias = Tensor<T>({packed.matrix.blocks, lanes});
     packed.matrix.state_bias = packed.state_bias.data();
   }
-  parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t block = begin; block < end; ++block) {
-      const std::size_t first = block * lanes;
-      for (std::size_t gate = 0; gate < gates; ++gate) {
-        pack_vectors(packed, block, gate, gate * units + first, std::min(lanes, units - first), w, u);
-      }
-    }
-  });
+  parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t block = begin; block < end; ++block) {
+                      const std::size_t first = block * lanes;
+                      for (std::size_t gate = 0; gate < gates; ++gate) {
+                        pack_vectors(packed, block, gate, gate * units + first,
+                                     std::min(lanes, units - first), w, u);
+                      }
+                    }
+                  });
   for (std::size_t unit = 0; unit < units; ++unit) {
     const std::size_t block = unit / lanes;
     const std::size_t lane = unit % lanes;
@@ -123,13 +127,15 @@ PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, Tensor
   // Four vectors a block run best; fewer where they would be empty.
   const std::size_t vectors = std::clamp<std::size_t>((units + lanes - 1) / lanes, 1, 4);
   PackedWeights<T> packed = make<T>(vectors, units, vectors * lanes, w, u);
-  parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin * vectors; i < end * vectors; ++i) {
-      // Past the last unit: a vector of zeros.
-      const std::size_t first = std::min(i * lanes, units);
-      pack_vectors(packed, i / vectors, i % vectors, first, std::min(lanes, units - first), w, u);
-    }
-  });
+  parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t i = begin * vectors; i < end * vectors; ++i) {
+                      // Past the last unit: a vector of zeros.
+                      const std::size_t first = std::min(i * lanes, units);
+                      pack_vectors(packed, i / vectors, i % vectors, first, std::min(lanes, units - first), w,
+                                   u);
+                    }
+                  });
   for (std::size_t unit = 0; unit < units; ++unit) {
     packed.bias(unit / (vectors * lanes), unit / lanes % vectors, unit % lanes) = sum_of(bias, bias_hh, unit);
   }

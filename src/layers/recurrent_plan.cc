@@ -8,18 +8,18 @@ namespace {
 
 // Measured on an x86 server core with AVX-512 (docs/threads.md); other machines differ by small factors,
 // which moves the point where threads begin to pay, and nothing else.
-constexpr double kVectorFmasPerNs = 8;    // two a cycle
-constexpr double kBytesPerNsL2 = 150;     // that one core streams from its own cache
-constexpr double kBytesPerNsL3 = 80;      // from the cache that cores share
+constexpr double kVectorFmasPerNs = 8;  // two a cycle
+constexpr double kBytesPerNsL2 = 150;   // that one core streams from its own cache
+constexpr double kBytesPerNsL3 = 80;    // from the cache that cores share
 constexpr double kBytesPerNsMemory = 45;
-constexpr double kBytesPerNsDetour = 30;  // input parts to memory and back
-constexpr double kBytesPerNsExchange = 6; // state that another core has just written
-constexpr double kHidden = 0.88;          // of the lesser of arithmetic and streaming goes on beside the other
-constexpr double kMeetingNs = 450;        // a barrier between two running threads
-constexpr double kTeamNs = 10000;         // an OpenMP team to start and end; less where it is still awake
-constexpr double kWorthwhile = 0.8;       // of one thread's time: less gain is not worth a team
-constexpr double kStepNs = 20;            // rows moved on, kernels called
-constexpr double kGateNs = 0.25;           // an element of a gate
+constexpr double kBytesPerNsDetour = 30;   // input parts to memory and back
+constexpr double kBytesPerNsExchange = 6;  // state that another core has just written
+constexpr double kHidden = 0.88;     // of the lesser of arithmetic and streaming goes on beside the other
+constexpr double kMeetingNs = 450;   // a barrier between two running threads
+constexpr double kTeamNs = 10000;    // an OpenMP team to start and end; less where it is still awake
+constexpr double kWorthwhile = 0.8;  // of one thread's time: less gain is not worth a team
+constexpr double kStepNs = 20;       // rows moved on, kernels called
+constexpr double kGateNs = 0.25;     // an element of a gate
 
 // At which one of `threads` threads streams `bytes` of its own, over and over.
 double stream_rate(double bytes, std::size_t threads) noexcept {
@@ -31,8 +31,8 @@ double stream_rate(double bytes, std::size_t threads) noexcept {
 
 std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
 
-// Time of `rows` rows times a packed matrix of `vector_columns` vectors and `bytes`. The first tile of rows reads
-// a block from where it lies, at `rate`, the others from the second cache.
+// Time of `rows` rows times a packed matrix of `vector_columns` vectors and `bytes`. The first tile of rows
+// reads a block from where it lies, at `rate`, the others from the second cache.
 double product_ns(double vector_columns, double bytes, double rate, std::size_t rows,
                   std::size_t tile_rows) noexcept {
   const auto more_tiles = static_cast<double>(ceil_div(rows, tile_rows)) - 1;
@@ -48,8 +48,7 @@ std::size_t ahead_steps(const RecurrentShape& shape, std::size_t rows) noexcept 
   constexpr std::size_t kFewestSteps = 4;
   const std::size_t unit_bytes = shape.gates * shape.element_bytes;
   const std::size_t units = ceil_div(shape.hidden_size, shape.lanes) * shape.lanes;
-  const std::size_t chunk_bytes =
-      std::max(kChunkBytes, units * shape.input_size * unit_bytes / kWeightShare);
+  const std::size_t chunk_bytes = std::max(kChunkBytes, units * shape.input_size * unit_bytes / kWeightShare);
   return std::min(std::max(chunk_bytes / (rows * units * unit_bytes), kFewestSteps), shape.steps);
 }
 
@@ -101,10 +100,8 @@ RecurrentPlan plan_recurrent(const RecurrentShape& shape, std::size_t threads) n
     const std::size_t ahead = ahead_steps(shape, ceil_div(shape.batch, batch));
     for (const std::size_t steps : {std::size_t{0}, ahead}) {
       if (steps == 1) continue;
-      const RecurrentPlan plan{.direction_groups = directions,
-                               .batch_groups = batch,
-                               .unit_groups = units,
-                               .ahead_steps = steps};
+      const RecurrentPlan plan{
+          .direction_groups = directions, .batch_groups = batch, .unit_groups = units, .ahead_steps = steps};
       const double ns = recurrent_cost_ns(shape, plan);
       if (ns >= best_ns) continue;
       best = plan;

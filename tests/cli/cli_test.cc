@@ -345,6 +345,16 @@ TEST_F(Run, ProgressGoesToStderrOnRequest) {
   expect_ok(silent);
 }
 
+TEST_F(Run, VerboseTellsEachCallInALine) {
+  ASSERT_EQ(setenv("SLUICE_VERBOSE", "1", 1), 0);
+  const Ended ended = program("run lstm.safetensors --input x.npy --output y.npy --no-progress");
+  unsetenv("SLUICE_VERBOSE");
+  EXPECT_EQ(ended.status, 0);
+  EXPECT_TRUE(ended.err.starts_with("sluice: LSTM::")) << ended.err;
+  EXPECT_EQ(ended.err.find('\n'), ended.err.size() - 1) << ended.err;
+  expect_contains(ended.err, ": 1 thread, input in step, estimated ");
+}
+
 TEST_F(Run, WritesToAPipe) {
   expect_ok(program("run lstm.safetensors --input x.npy --output y.npy"));
   const Ended ended = program("run lstm.safetensors --input x.npy --output /dev/stdout");

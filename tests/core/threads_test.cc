@@ -29,7 +29,9 @@ TEST(ThreadLimit, LeavesProcessorsToOtherCalls) {
 TEST(ThreadLimit, IsOneInSomebodysParallelRegion) {
 #pragma omp parallel num_threads(2)
   {
-    if (omp_get_num_threads() == 2) EXPECT_EQ(thread_limit(0), 1);
+    if (omp_get_num_threads() == 2) {
+      EXPECT_EQ(thread_limit(0), 1);
+    }
   }
 }
 

@@ -27,8 +27,10 @@ std::string estimate(const RecurrentShape& shape, const RecurrentPlan& plan) {
 TEST(DescribeCall, TellsShapeAndPlanAndTime) {
   const RecurrentPlan plan{.batch_groups = 2};
   EXPECT_EQ(describe_call("LSTM::forward", "avx512", shape(), plan, 1234567),
-            "sluice: LSTM::forward T=25 B=32 I=512 H=256 float32 avx512: 2 threads (directions 1 x batch 2 x units 1), "
-            "input in step, " + estimate(shape(), plan) + ", took 1235 us");
+            "sluice: LSTM::forward T=25 B=32 I=512 H=256 float32 avx512: 2 threads (directions 1 x batch 2 x "
+            "units 1), "
+            "input in step, " +
+                estimate(shape(), plan) + ", took 1235 us");
 }
 
 TEST(DescribeCall, TellsWhatIsNotPlain) {
@@ -38,9 +40,11 @@ TEST(DescribeCall, TellsWhatIsNotPlain) {
   s.directions = 2;
   s.element_bytes = 8;
   const RecurrentPlan plan{.ahead_steps = 12};
-  EXPECT_EQ(describe_call("GRU::forward", "avx2", s, plan, 500),
-            "sluice: GRU::forward T=25 B=32 I=512 H=256 H_out=100 layers=3 directions=2 float64 avx2: 1 thread, "
-            "input 12 steps ahead, " + estimate(s, plan) + ", took 0.5 us");
+  EXPECT_EQ(
+      describe_call("GRU::forward", "avx2", s, plan, 500),
+      "sluice: GRU::forward T=25 B=32 I=512 H=256 H_out=100 layers=3 directions=2 float64 avx2: 1 thread, "
+      "input 12 steps ahead, " +
+          estimate(s, plan) + ", took 0.5 us");
 }
 
 }  // namespace
