@@ -2,11 +2,11 @@
 // The packed products and the cells' steps on them, for one element type: included by packed_gemm_f32.cc and
 // packed_gemm_f64.cc. packed_gemm.h has the layouts.
 //
-// A tile is (rows of the batch) x (all gates of one block of units), accumulated in registers over a range of
-// k and kept between ranges in a scratch tile in L1:
-//     tile[row][vector][lane]    vector = gate; for a GRU a fourth has U h of the candidate
-// so a step is: tile = bias (or the input part made in advance); tile += W x; tile += U h; gates. Each output
-// is one chain of fused multiply-adds in order of k, whatever the tile, the range or the lane count.
+// A tile is (rows of the batch) x (all gates of one block of units), or one row x two blocks. Its sums begin at
+// the bias (or the input part made in advance), stay in registers over W x and U h, and go to memory in L1,
+//     tile[entry][vector][lane]    vector = gate; for a GRU a fourth has U h of the candidate
+// from where the gates take them. Each output is one chain of fused multiply-adds in order of k, whatever the
+// tile or the lane count.
 //
 // No arrays of scalable vectors: on SVE machines the NEON target runs.
 
@@ -238,26 +238,30 @@ void ForEachTile(const PackedMatrix<T>& w, std::size_t count, BlockSweep sweep, 
   const std::size_t blocks = sweep.end - sweep.begin;
   Tile<T> tile(w);
   std::size_t done = 0;
-  // The block in work after this one.
-  const auto next_block = [&](std::size_t n) {
+  // First of the n blocks that come next.
+  const auto next = [&](std::size_t n) {
     return sweep.is_downward ? sweep.end - done - n : sweep.begin + done;
   };
   if (count == 1) {
     // One row of one block has too few sums for the latency of a multiply-add to be hidden.
     for (; done + 2 <= blocks; done += 2) {
-      tile.Place(next_block(2), 2, 0, 1);
+      tile.Place(next(2), 2, 0, 1);
       visit(tile);
     }
   }
   for (; done < blocks; ++done) {
-    const std::size_t block = next_block(1);
-    const std::size_t lines = are_far && tiles > 1 && done + 1 < blocks ? (w.gates + tiles - 1) / tiles : 0;
+    const std::size_t block = next(1);
+    // The next block's cache lines, one a gate and k, are shared out among this block's tiles. A single tile
+    // streams, and the hardware does it.
+    const bool fetches = are_far && tiles > 1 && done + 1 < blocks;
+    const std::size_t lines = fetches ? (w.gates + tiles - 1) / tiles : 0;
     std::size_t first = 0;
     for (std::size_t i = 0; i < tiles; ++i) {
       const std::size_t rows = (count - first + tiles - i - 1) / (tiles - i);
       tile.Place(block, 1, first, rows);
-      if (i * lines < w.gates)
+      if (i * lines < w.gates) {
         tile.Fetch(std::min(lines, w.gates - i * lines), i * lines, sweep.is_downward ? -1 : 1);
+      }
       visit(tile);
       first += rows;
     }

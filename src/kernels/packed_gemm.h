@@ -2,13 +2,13 @@
 // The kernel that everything rests on: products with a packed matrix, and what follows while the result is
 // hot.
 //
-// A matrix of `gates` x `units` outputs by K inputs is packed as
+// A matrix W of `gates` x `units` outputs by input_size inputs is packed as
 //     weights[block][k][gate][lane]      one block = `lanes` units, all their gates
 //     bias   [block][gate][lane]
-// so that hidden units lie in the vector lanes, and each output is one chain of fused multiply-adds over k =
-// 0 .. K-1 that starts at the bias. No order depends on threads, batch or lane count: that is the promise of
-// equal bits. K = input_size + state_size: the columns of W stand before those of U, so a step reads its
-// weights in one sweep.
+// and U, by state_size, in the same way behind it. So hidden units lie in the vector lanes, and each output is
+// one chain of fused multiply-adds that starts at the bias and goes through the columns of W and then those of
+// U. No order depends on threads, batch or lane count: that is the promise of equal bits. A step whose input
+// part was made in advance reads U in one sweep.
 #pragma once
 
 #include <array>
