@@ -17,6 +17,7 @@ constexpr double kBytesPerNsExchange = 6;  // state that another core has just w
 constexpr double kHidden = 0.88;     // of the lesser of arithmetic and streaming goes on beside the other
 constexpr double kMeetingNs = 450;   // a barrier between two running threads
 constexpr double kTeamNs = 10000;    // an OpenMP team to start and end; less where it is still awake
+constexpr std::size_t kWaves = 12;   // of a sequence, at least, where layers wait for each other
 constexpr double kWorthwhile = 0.8;  // of one thread's time: less gain is not worth a team
 constexpr double kStepNs = 20;       // rows moved on, kernels called
 constexpr double kGateNs = 0.25;     // an element of a gate
@@ -44,11 +45,15 @@ double product_ns(double vector_columns, double bytes, double rate, std::size_t 
 // Steps whose input parts are made at once where they are made in advance.
 std::size_t ahead_steps(const RecurrentShape& shape, std::size_t rows) noexcept {
   constexpr std::size_t kChunkBytes = std::size_t{128} << 10;  // stays in L2 beside the weights in use
-  constexpr std::size_t kWeightShare = 16;  // or this share of W, which makes reading it again cheap
+  constexpr std::size_t kWeightShare =
+      16;  // or, for few rows, this share of W: reading it again costs little
   constexpr std::size_t kFewestSteps = 4;
   const std::size_t unit_bytes = shape.gates * shape.element_bytes;
   const std::size_t units = ceil_div(shape.hidden_size, shape.lanes) * shape.lanes;
-  const std::size_t chunk_bytes = std::max(kChunkBytes, units * shape.input_size * unit_bytes / kWeightShare);
+  std::size_t chunk_bytes = kChunkBytes;
+  if (rows < shape.tile_rows) {
+    chunk_bytes = std::max(chunk_bytes, units * shape.input_size * unit_bytes / kWeightShare);
+  }
   return std::min(std::max(chunk_bytes / (rows * units * unit_bytes), kFewestSteps), shape.steps);
 }
 
@@ -78,47 +83,71 @@ double recurrent_cost_ns(const RecurrentShape& shape, const RecurrentPlan& plan)
     }
     return directions * ns;
   };
-  const auto more_layers = static_cast<double>(shape.layers - 1);
-  double step_ns = layer_ns(shape.input_size) + more_layers * layer_ns(shape.directions * shape.state_size);
+  const double first_ns = layer_ns(shape.input_size);
+  const double later_ns = layer_ns(shape.directions * shape.state_size);
+  // The slowest group of layers is that of the first, or of the second where that has as many.
+  const std::size_t layers = ceil_div(shape.layers, plan.layer_groups);
+  double step_ns = first_ns + static_cast<double>(layers - 1) * later_ns;
+  if (plan.layer_groups > 1 && ceil_div(shape.layers - 1, plan.layer_groups) == layers) {
+    step_ns = std::max(step_ns, static_cast<double>(layers) * later_ns);
+  }
   if (plan.unit_groups > 1) {
     const double others = 1 - 1 / static_cast<double>(plan.unit_groups);
     const double exchanged =
         directions * row_count * others * static_cast<double>(shape.state_size * shape.element_bytes);
-    step_ns += static_cast<double>(shape.layers) *
+    step_ns += static_cast<double>(layers) *
                (static_cast<double>(shape.stages) * kMeetingNs + exchanged / kBytesPerNsExchange);
   }
+  double waiting_ns = 0;
+  if (plan.layer_groups > 1) {
+    // The state of each step goes to another core; each wave is waited for; and at the start, layer by layer,
+    // the groups wait for a first one.
+    const auto wave = static_cast<double>(std::min(plan.wave_steps(), shape.steps));
+    const double exchanged = row_count * static_cast<double>(shape.state_size * shape.element_bytes);
+    step_ns += static_cast<double>(layers) * (exchanged / kBytesPerNsExchange + kMeetingNs / wave);
+    waiting_ns = static_cast<double>(layers * (plan.layer_groups - 1)) * wave * std::max(first_ns, later_ns);
+  }
   const double team_ns = plan.threads() > 1 ? kTeamNs : 0;
-  return static_cast<double>(shape.steps) * step_ns + team_ns;
+  return static_cast<double>(shape.steps) * step_ns + waiting_ns + team_ns;
 }
 
 RecurrentPlan plan_recurrent(const RecurrentShape& shape, std::size_t threads) noexcept {
   RecurrentPlan best;
   if (shape.batch == 0 || shape.steps == 0) return best;
   double best_ns = recurrent_cost_ns(shape, best);
-  // With its input parts in the steps and in advance; only for less.
-  const auto try_groups = [&](std::size_t directions, std::size_t batch, std::size_t units) {
-    const std::size_t ahead = ahead_steps(shape, ceil_div(shape.batch, batch));
+  // With its input parts in the steps and in advance, a part of them where layers wait for each other; only
+  // for less.
+  const auto try_groups = [&](std::size_t directions, std::size_t layers, std::size_t batch,
+                              std::size_t units) {
+    std::size_t ahead = ahead_steps(shape, ceil_div(shape.batch, batch));
+    if (layers > 1) ahead = std::min(ahead, shape.steps / kWaves);
     for (const std::size_t steps : {std::size_t{0}, ahead}) {
       if (steps == 1) continue;
-      const RecurrentPlan plan{
-          .direction_groups = directions, .batch_groups = batch, .unit_groups = units, .ahead_steps = steps};
+      const RecurrentPlan plan{.direction_groups = directions,
+                               .layer_groups = layers,
+                               .batch_groups = batch,
+                               .unit_groups = units,
+                               .ahead_steps = steps};
       const double ns = recurrent_cost_ns(shape, plan);
       if (ns >= best_ns) continue;
       best = plan;
       best_ns = ns;
     }
   };
-  try_groups(1, 1, 1);
+  try_groups(1, 1, 1, 1);
   if (best_ns < 2 * kTeamNs) return best;
   best_ns *= kWorthwhile;
   const std::size_t blocks = ceil_div(shape.hidden_size, shape.lanes);
   // In this order: of equals the one that meets least often wins.
   for (std::size_t batch = std::min(threads, shape.batch); batch >= 1; --batch) {
-    for (std::size_t directions = 1; directions <= std::min(shape.directions, threads / batch);
-         ++directions) {
-      const std::size_t units = std::min(threads / (batch * directions), blocks);
-      try_groups(directions, batch, 1);
-      if (units > 1) try_groups(directions, batch, units);
+    const std::size_t rest = threads / batch;
+    for (std::size_t directions = 1; directions <= std::min(shape.directions, rest); ++directions) {
+      const std::size_t most_layers = shape.directions == 1 ? std::min(shape.layers, rest) : 1;
+      for (std::size_t layers = 1; layers <= most_layers; ++layers) {
+        const std::size_t units = std::min(rest / (directions * layers), blocks);
+        try_groups(directions, layers, batch, 1);
+        if (units > 1) try_groups(directions, layers, batch, units);
+      }
     }
   }
   return best;

@@ -17,9 +17,13 @@ RecurrentRun<T>::RecurrentRun(std::span<const PackedCell<T>> cells, std::size_t 
       directions_(directions),
       layers_(cells.size() / directions),
       call_(call),
-      ahead_steps_(plan.ahead_steps) {
-  const Shape between({call.x.dim(0), call.x.dim(1), directions * cells[0].state_size()});
-  for (std::size_t i = 0; i < 2 && i + 1 < layers_; ++i) between_[i] = Tensor<T>(between);
+      ahead_steps_(plan.ahead_steps),
+      wave_steps_(plan.wave_steps()) {
+  // Two in turn; where layers go side by side, one a layer.
+  const std::size_t most = plan.layer_groups > 1 ? layers_ : 2;
+  for (std::size_t i = 0; i < most && i + 1 < layers_; ++i) {
+    between_.emplace_back(Shape({call.x.dim(0), call.x.dim(1), directions * cells[0].state_size()}));
+  }
   make_groups(plan);
   make_workers(plan);
 }
@@ -44,8 +48,10 @@ void RecurrentRun<T>::make_groups(const RecurrentPlan& plan) {
     group.lengths.push_back(lengths[order[i]]);
   }
   for (Group& group : groups_) {
-    group.scratch = Tensor<T>({directions_, group.rows.size(), cell.scratch_size()});
-    group.pre = Tensor<T>({directions_, ahead_steps_, group.rows.size(), cell.pre_size()});
+    const std::size_t walks = directions_ * plan.layer_groups;
+    group.scratch = Tensor<T>({walks, group.rows.size(), cell.scratch_size()});
+    group.pre = Tensor<T>({walks, ahead_steps_, group.rows.size(), cell.pre_size()});
+    group.done = std::vector<SpinCounter>(plan.layer_groups > 1 ? layers_ : 0);
   }
 }
 
@@ -71,17 +77,23 @@ void RecurrentRun<T>::make_workers(const RecurrentPlan& plan) {
   for (Group& group : groups_) {
     alone_.push_back(make_worker(group, 0, directions_, UnitShare{}));
     if (plan.threads() == 1) return;
-    SpinBarrier* layer_barrier =
-        barriers_.emplace_back(std::make_unique<SpinBarrier>(plan.direction_groups * plan.unit_groups)).get();
-    for (std::size_t d = 0; d < plan.direction_groups; ++d) {
+    SpinBarrier* layer_barrier = nullptr;
+    if (plan.layer_groups == 1) {
+      const std::size_t members = plan.direction_groups * plan.unit_groups;
+      layer_barrier = barriers_.emplace_back(std::make_unique<SpinBarrier>(members)).get();
+    }
+    for (std::size_t i = 0; i < plan.direction_groups * plan.layer_groups; ++i) {
+      const std::size_t d = i % plan.direction_groups;
       SpinBarrier* step_barrier =
           barriers_.emplace_back(std::make_unique<SpinBarrier>(plan.unit_groups)).get();
       for (std::size_t u = 0; u < plan.unit_groups; ++u) {
-        workers_.push_back(make_worker(group, directions_ * d / plan.direction_groups,
-                                       directions_ * (d + 1) / plan.direction_groups,
-                                       UnitShare{.index = u, .count = plan.unit_groups}));
-        workers_.back().layer_barrier = layer_barrier;
-        workers_.back().step_barrier = step_barrier;
+        Worker& worker = workers_.emplace_back(make_worker(group, directions_ * d / plan.direction_groups,
+                                                           directions_ * (d + 1) / plan.direction_groups,
+                                                           UnitShare{.index = u, .count = plan.unit_groups}));
+        worker.layer_group = i / plan.direction_groups;
+        worker.layer_groups = plan.layer_groups;
+        worker.layer_barrier = layer_barrier;
+        worker.step_barrier = step_barrier;
       }
     }
   }
@@ -116,7 +128,7 @@ void RecurrentRun<T>::run_team() noexcept {
 
 template <class T>
 void RecurrentRun<T>::run_worker(Worker& worker) noexcept {
-  for (std::size_t layer = 0; layer < layers_; ++layer) {
+  for (std::size_t layer = worker.layer_group; layer < layers_; layer += worker.layer_groups) {
     Walk walks[2];
     std::size_t count = 0;
     for (std::size_t d = worker.first_direction; d < worker.last_direction; ++d) {
@@ -135,12 +147,12 @@ void RecurrentRun<T>::run_worker(Worker& worker) noexcept {
 
 template <class T>
 TensorView<const T> RecurrentRun<T>::layer_input(std::size_t layer) const noexcept {
-  return layer == 0 ? call_.x : between_[(layer - 1) % 2].view();
+  return layer == 0 ? call_.x : between_[(layer - 1) % between_.size()].view();
 }
 
 template <class T>
 TensorView<T> RecurrentRun<T>::layer_output(std::size_t layer) noexcept {
-  return layer + 1 == layers_ ? call_.y : between_[layer % 2].view();
+  return layer + 1 == layers_ ? call_.y : between_[layer % between_.size()].view();
 }
 
 template <class T>
@@ -153,7 +165,9 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   walk.cell = &cell;
   walk.steps = &worker.steps[direction - worker.first_direction];
   walk.x = layer_input(layer);
+  walk.layer = layer;
   walk.direction = direction;
+  walk.slot = worker.layer_group * directions_ + direction;
   walk.is_reverse = direction == 1;
   walk.h_n = call_.h_n + (layer * directions_ + direction) * batch * cell.state_size();
   const bool has_c = cell.kind() == CellKind::kLstm;
@@ -166,7 +180,7 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
       .pre = ahead_steps_ > 0 ? static_cast<std::ptrdiff_t>(group.rows.size() * cell.pre_size()) : 0,
       .h = sign * y.stride(0),
       .c = keeps_c ? sign * call_.c_sequence.stride(0) : 0};
-  T* scratch = worker.group->scratch.data() + direction * group.rows.size() * cell.scratch_size();
+  T* scratch = worker.group->scratch.data() + walk.slot * group.rows.size() * cell.scratch_size();
   for (std::size_t r = 0; r < group.rows.size() && group.lengths[r] > 0; ++r) {
     const std::size_t b = group.rows[r];
     const std::size_t time = walk.is_reverse ? group.lengths[r] - 1 : 0;
@@ -192,6 +206,7 @@ void RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
   std::size_t active = group.rows.size();
   for (std::size_t step = 0; step < last_step; ++step) {
     while (group.lengths[active - 1] <= step) --active;
+    if (worker.layer_groups > 1) wait_for_layer_below(worker, walks[0], step, last_step);
     if (ahead_steps_ > 0 && step % ahead_steps_ == 0) {
       for (const Walk& walk : walks) make_ahead(worker, walk, step, active);
     }
@@ -200,9 +215,20 @@ void RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
       if (worker.share.count > 1) worker.step_barrier->wait();
     }
     for (const Walk& walk : walks) walk.steps->advance(active, walk.strides);
+    if (worker.layer_groups > 1 && worker.share.index == 0) {
+      worker.group->done[walks[0].layer].set(step + 1);
+    }
   }
   if (worker.share.index != 0) return;
   for (const Walk& walk : walks) finish_walk(worker, walk);
+}
+
+// Where layers go side by side: waits at every wave_steps_-th step for as many steps of the layer below.
+template <class T>
+void RecurrentRun<T>::wait_for_layer_below(const Worker& worker, const Walk& walk, std::size_t step,
+                                           std::size_t last_step) const noexcept {
+  if (walk.layer == 0 || step % wave_steps_ != 0) return;
+  worker.group->done[walk.layer - 1].wait_for(std::min(step + wave_steps_, last_step));
 }
 
 // The input parts of steps [step, step + ahead_steps_), this worker's units: pre[step - first][row].
@@ -212,7 +238,7 @@ void RecurrentRun<T>::make_ahead(Worker& worker, const Walk& walk, std::size_t f
   Group& group = *worker.group;
   const std::size_t rows = group.rows.size();
   const std::size_t pre_size = walk.cell->pre_size();
-  T* pre = group.pre.data() + walk.direction * ahead_steps_ * rows * pre_size;
+  T* pre = group.pre.data() + walk.slot * ahead_steps_ * rows * pre_size;
   for (std::size_t r = 0; r < active; ++r) walk.steps->set_pre(r, pre + r * pre_size);
   std::size_t count = 0;
   for (std::size_t s = 0; s < ahead_steps_; ++s) {

@@ -40,17 +40,20 @@ class RecurrentRun {
   struct Group {
     std::vector<std::size_t> rows;     // indices in the batch
     std::vector<std::size_t> lengths;  // of rows[i]
-    Tensor<T> scratch;                 // [D, rows, scratch_size]
-    Tensor<T> pre;                     // [D, ahead_steps, rows, pre_size]
+    Tensor<T> scratch;                 // [walks, rows, scratch_size]; walks that go on at once, D or more
+    Tensor<T> pre;                     // [walks, ahead_steps, rows, pre_size]
+    std::vector<SpinCounter> done;     // steps of each layer, where layers go side by side
   };
 
-  // What one thread does: some directions of one group of rows, its share of the units.
+  // What one thread does: some directions and layers of one group of rows, its share of the units.
   struct Worker {
     Group* group = nullptr;
-    SpinBarrier* layer_barrier = nullptr;  // all threads of the group
+    SpinBarrier* layer_barrier = nullptr;  // all threads of the group; none where layers go side by side
     SpinBarrier* step_barrier = nullptr;   // those that share the units of the same directions
     std::size_t first_direction = 0;
     std::size_t last_direction = 0;  // one past
+    std::size_t layer_group = 0;     // of layer_groups
+    std::size_t layer_groups = 1;
     UnitShare share;
     std::vector<StepRows<T>> steps;  // one a direction
     std::vector<const T*> ahead_x;   // the rows of input parts made in advance
@@ -63,7 +66,9 @@ class RecurrentRun {
     StepRows<T>* steps;
     TensorView<const T> x;
     RowStrides strides;
+    std::size_t layer;
     std::size_t direction;
+    std::size_t slot;  // of the group's scratch and pre
     bool is_reverse;
     T* h_n;
     T* c_n;
@@ -75,6 +80,8 @@ class RecurrentRun {
   void make_groups(const RecurrentPlan& plan);
   Worker make_worker(Group& group, std::size_t first_direction, std::size_t last_direction,
                      UnitShare share) const;
+  void wait_for_layer_below(const Worker& worker, const Walk& walk, std::size_t step,
+                            std::size_t last_step) const noexcept;
   void make_workers(const RecurrentPlan& plan);
   void run_worker(Worker& worker) noexcept;
   Walk start_walk(Worker& worker, std::size_t layer, std::size_t direction) noexcept;
@@ -89,7 +96,8 @@ class RecurrentRun {
   std::size_t layers_;
   RecurrentCall<T> call_;
   std::size_t ahead_steps_;
-  Tensor<T> between_[2];  // outputs of the layers before the last, in turn
+  std::size_t wave_steps_;
+  std::vector<Tensor<T>> between_;  // outputs of the layers before the last, in turn
   std::vector<Group> groups_;
   std::vector<std::unique_ptr<SpinBarrier>> barriers_;
   std::vector<Worker> workers_;

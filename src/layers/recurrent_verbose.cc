@@ -26,8 +26,8 @@ std::string describe_call(std::string_view call, std::string_view target, const 
   line << " float" << 8 * shape.element_bytes << ' ' << target << ": " << plan.threads()
        << (plan.threads() == 1 ? " thread" : " threads");
   if (plan.threads() > 1) {
-    line << " (directions " << plan.direction_groups << " x batch " << plan.batch_groups << " x units "
-         << plan.unit_groups << ')';
+    line << " (directions " << plan.direction_groups << " x layers " << plan.layer_groups << " x batch "
+         << plan.batch_groups << " x units " << plan.unit_groups << ')';
   }
   line << ", input ";
   if (plan.ahead_steps > 0) {

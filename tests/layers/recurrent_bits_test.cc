@@ -30,10 +30,12 @@ TYPED_TEST_SUITE(RecurrentBits, Types);
 std::vector<RecurrentPlan> many_plans(bool is_bidirectional) {
   std::vector<RecurrentPlan> plans;
   for (std::size_t direction = 1; direction <= (is_bidirectional ? 2u : 1u); ++direction) {
-    for (std::size_t batch = 1; batch <= 3; ++batch) {
-      for (std::size_t unit = 1; unit <= 3; ++unit) {
-        if (direction * batch * unit > 6) continue;
-        for (const std::size_t ahead : {0, 3}) plans.push_back({direction, batch, unit, ahead});
+    for (std::size_t layer = 1; layer <= (is_bidirectional ? 1u : 3u); ++layer) {
+      for (std::size_t batch = 1; batch <= 3; ++batch) {
+        for (std::size_t unit = 1; unit <= 3; ++unit) {
+          if (direction * layer * batch * unit > 6) continue;
+          for (const std::size_t ahead : {0, 3}) plans.push_back({direction, layer, batch, unit, ahead});
+        }
       }
     }
   }
@@ -43,16 +45,16 @@ std::vector<RecurrentPlan> many_plans(bool is_bidirectional) {
 TYPED_TEST(RecurrentBits, EveryPlanGivesTheBitsOfOneThread) {
   using T = TypeParam;
   for (const bool both_ways : {false, true}) {
-    for (const RecurrentOptions& options : every_kind(9, 37, 2, both_ways)) {
+    for (const RecurrentOptions& options : every_kind(9, 37, both_ways ? 2 : 4, both_ways)) {
       SCOPED_TRACE(describe(options));
       const RecurrentNet<T> net = random_net<T>(options);
       for (const std::size_t batch : {1, 2, 5}) {
         const RandomCall<T> call(options, 8, batch);
         const auto want = net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, &kAlone);
         for (const RecurrentPlan& plan : many_plans(both_ways)) {
-          SCOPED_TRACE(testing::Message()
-                       << batch << " rows; plan " << plan.direction_groups << " x " << plan.batch_groups
-                       << " x " << plan.unit_groups << ", ahead " << plan.ahead_steps);
+          SCOPED_TRACE(testing::Message() << batch << " rows; plan " << plan.direction_groups << " x "
+                                          << plan.layer_groups << " x " << plan.batch_groups << " x "
+                                          << plan.unit_groups << ", ahead " << plan.ahead_steps);
           expect_same_output(net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, &plan), want);
         }
       }

@@ -59,6 +59,13 @@ TEST(RecurrentPlan, OneRowBothWaysTakesTheDirectionsSideBySide) {
   EXPECT_EQ(plan.unit_groups, 1u);
 }
 
+TEST(RecurrentPlan, OneRowOfAStackTakesItsLayersSideBySide) {
+  const RecurrentPlan plan = plan_recurrent(lstm(1000, 1, 128, 1, 2), 2);
+  EXPECT_EQ(plan.layer_groups, 2u);
+  EXPECT_EQ(plan.unit_groups, 1u);
+  EXPECT_EQ(plan_recurrent(lstm(1000, 1, 128, 1, 1), 2).layer_groups, 1u);
+}
+
 // No plan of any shape has more threads than allowed, more groups than there is to share, or a higher
 // estimate than one thread.
 TEST(RecurrentPlan, StaysWithinWhatItWasGiven) {
@@ -71,6 +78,7 @@ TEST(RecurrentPlan, StaysWithinWhatItWasGiven) {
           EXPECT_LE(plan.threads(), threads);
           EXPECT_LE(plan.batch_groups, batch);
           EXPECT_LE(plan.direction_groups, directions);
+          EXPECT_LE(plan.layer_groups, directions == 1 ? shape.layers : 1);
           EXPECT_LE(plan.unit_groups, (size + 15) / 16);
           EXPECT_LE(plan.ahead_steps, shape.steps);
           EXPECT_LE(recurrent_cost_ns(shape, plan),

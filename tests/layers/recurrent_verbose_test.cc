@@ -27,7 +27,8 @@ std::string estimate(const RecurrentShape& shape, const RecurrentPlan& plan) {
 TEST(DescribeCall, TellsShapeAndPlanAndTime) {
   const RecurrentPlan plan{.batch_groups = 2};
   EXPECT_EQ(describe_call("LSTM::forward", "avx512", shape(), plan, 1234567),
-            "sluice: LSTM::forward T=25 B=32 I=512 H=256 float32 avx512: 2 threads (directions 1 x batch 2 x "
+            "sluice: LSTM::forward T=25 B=32 I=512 H=256 float32 avx512: 2 threads (directions 1 x layers 1 "
+            "x batch 2 x "
             "units 1), "
             "input in step, " +
                 estimate(shape(), plan) + ", took 1235 us");
