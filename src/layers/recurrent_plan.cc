@@ -8,9 +8,10 @@ namespace {
 
 // Measured on an x86 server core with AVX-512 (docs/threads.md); other machines differ by small factors,
 // which moves the point where threads begin to pay, and nothing else.
-constexpr double kVectorFmasPerNs = 8;  // two a cycle
-constexpr double kBytesPerNsL2 = 150;   // that one core streams from its own cache
-constexpr double kBytesPerNsL3 = 80;    // from the cache that cores share
+constexpr double kVectorFmasPerNs = 8;     // two a cycle
+constexpr double kBytesPerNsL2 = 160;      // that one core streams from its own cache
+constexpr double kBytesPerNsL2Full = 115;  // from somewhat more than it holds, up and down in turn
+constexpr double kBytesPerNsL3 = 85;       // from the cache that cores share
 constexpr double kBytesPerNsMemory = 45;
 constexpr double kBytesPerNsDetour = 30;   // input parts to memory and back
 constexpr double kBytesPerNsExchange = 6;  // state that another core has just written
@@ -24,9 +25,11 @@ constexpr double kGateNs = 0.25;     // an element of a gate
 
 // At which one of `threads` threads streams `bytes` of its own, over and over.
 double stream_rate(double bytes, std::size_t threads) noexcept {
-  constexpr double kL2 = 1 << 20;
+  constexpr double kL2 = 3 << 18;  // of a megabyte: other things want room, too
+  constexpr double kL2Full = 2 << 20;
   constexpr double kL3 = 32 << 20;
   if (bytes <= kL2) return kBytesPerNsL2;
+  if (bytes <= kL2Full) return kBytesPerNsL2Full;
   return bytes * static_cast<double>(threads) <= kL3 ? kBytesPerNsL3 : kBytesPerNsMemory;
 }
 
