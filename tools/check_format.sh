@@ -25,6 +25,13 @@ report "no SPDX line among the first three" "$(
   done
 )"
 
+mapfile -t scripts < <(git ls-files '*.py'; git grep -lI '^#!/usr/bin/env python3' -- bench ':!*.py')
+report "not Python that this python3 reads" "$(
+  for script in "${scripts[@]}"; do
+    python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$script" 2>&1 | grep -E 'File|Error'
+  done
+)"
+
 # clang compiles the body of such a loop without the instruction set of its function.
 report "an OpenMP pragma among the kernels" "$(git grep -nE '^[[:space:]]*#[[:space:]]*pragma[[:space:]]+omp' -- src/kernels)"
 # Highway chooses instruction sets a function; flags for a whole file leak into inline functions of others. (Rivals in

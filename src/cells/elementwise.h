@@ -16,9 +16,9 @@
 
 namespace sluice {
 
-/// Elements a thread must have before a second one is woken: 5 us of work. Two threads that still spin gain from
-/// a quarter of that on; a team that sleeps takes some ten microseconds to wake, which a call or two lose before
-/// it spins.
+/// Elements a thread must have before a second one is woken: 5 us of work. Two threads that still spin gain
+/// from a quarter of that on; a team that sleeps takes some ten microseconds to wake, which a call or two
+/// lose before it spins.
 inline constexpr std::size_t kElementsPerThread = std::size_t{1} << 15;
 
 /// Throws ShapeError for a default-made view, which stands for "not given".

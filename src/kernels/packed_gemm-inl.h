@@ -2,8 +2,9 @@
 // The packed products and the cells' steps on them, for one element type: included by packed_gemm_f32.cc and
 // packed_gemm_f64.cc. packed_gemm.h has the layouts.
 //
-// A tile is (rows of the batch) x (all gates of one block of units), or one row x two blocks. Its sums begin at
-// the bias (or the input part made in advance), stay in registers over W x and U h, and go to memory in L1,
+// A tile is (rows of the batch) x (all gates of one block of units), or one row x two blocks. Its sums begin
+// at the bias (or the input part made in advance), stay in registers over W x and U h, and go to memory in
+// L1,
 //     tile[entry][vector][lane]    vector = gate; for a GRU a fourth has U h of the candidate
 // from where the gates take them. Each output is one chain of fused multiply-adds in order of k, whatever the
 // tile or the lane count.

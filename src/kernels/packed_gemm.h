@@ -5,10 +5,10 @@
 // A matrix W of `gates` x `units` outputs by input_size inputs is packed as
 //     weights[block][k][gate][lane]      one block = `lanes` units, all their gates
 //     bias   [block][gate][lane]
-// and U, by state_size, in the same way behind it. So hidden units lie in the vector lanes, and each output is
-// one chain of fused multiply-adds that starts at the bias and goes through the columns of W and then those of
-// U. No order depends on threads, batch or lane count: that is the promise of equal bits. A step whose input
-// part was made in advance reads U in one sweep.
+// and U, by state_size, in the same way behind it. So hidden units lie in the vector lanes, and each output
+// is one chain of fused multiply-adds that starts at the bias and goes through the columns of W and then
+// those of U. No order depends on threads, batch or lane count: that is the promise of equal bits. A step
+// whose input part was made in advance reads U in one sweep.
 #pragma once
 
 #include <array>
