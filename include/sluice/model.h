@@ -58,8 +58,10 @@ class Model {
   /// The same for a model that begins with an Embedding: indices [T, B], [B, T] or [T].
   Tensor<T> run(TensorView<const std::int64_t> indices, std::span<const std::int64_t> lengths = {},
                 const RunOptions& options = {}) const;
-  /// A bare recurrent layer with all its arguments and results. Throws Error if the model is not one.
-  RecurrentOutput<T> run_recurrent(TensorView<const T> x, const RecurrentInput<T>& in) const;
+  /// A bare recurrent layer with all its arguments and results, as LSTM::forward. Throws Error if the model
+  /// is not one.
+  RecurrentOutput<T> run_recurrent(TensorView<const T> x, const RecurrentInput<T>& in,
+                                   RecurrentOutput<T> reuse = {}) const;
 
   /// One time step at a time, `batch` rows at once; the model must outlive the stream.
   Stream<T> stream(std::size_t batch = 1) const;

@@ -91,8 +91,12 @@ class LSTM : public Module<T> {
   LSTM(LSTM&&) noexcept;
   LSTM& operator=(LSTM&&) noexcept;
 
-  /// x [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched. Any strides. Throws ShapeError.
-  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {}) const;
+  /// x [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched. Any strides. Throws ShapeError. The memory of
+  /// an earlier output is taken over where its shapes fit, so that calls in a loop take none for their
+  /// results: `out = lstm.forward(x, in, std::move(out))`. Of what it holds, only h_n and c_n may be given as
+  /// h0 and c0.
+  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
+                             RecurrentOutput<T> reuse = {}) const;
   const LSTMOptions& options() const noexcept { return options_; }
 
   std::string_view type() const noexcept override { return "LSTM"; }
@@ -118,7 +122,8 @@ class GRU : public Module<T> {
   GRU& operator=(GRU&&) noexcept;
 
   /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
-  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {}) const;
+  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
+                             RecurrentOutput<T> reuse = {}) const;
   const GRUOptions& options() const noexcept { return options_; }
 
   std::string_view type() const noexcept override { return "GRU"; }
@@ -144,7 +149,8 @@ class RNN : public Module<T> {
   RNN& operator=(RNN&&) noexcept;
 
   /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
-  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {}) const;
+  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
+                             RecurrentOutput<T> reuse = {}) const;
   const RNNOptions& options() const noexcept { return options_; }
 
   std::string_view type() const noexcept override { return "RNN"; }

@@ -158,18 +158,19 @@ Tensor<T> Model<T>::run(TensorView<const std::int64_t> indices, std::span<const 
 }
 
 template <class T>
-RecurrentOutput<T> Model<T>::run_recurrent(TensorView<const T> x, const RecurrentInput<T>& in) const {
+RecurrentOutput<T> Model<T>::run_recurrent(TensorView<const T> x, const RecurrentInput<T>& in,
+                                           RecurrentOutput<T> reuse) const {
   if (!content_->bare) throw Error("Model::run_recurrent: the model is not a bare recurrent layer");
   const Module<T>& module = modules()[0];
   switch (content_->bare->kind) {
     case BareLayer::Kind::kLSTM:
-      return static_cast<const LSTM<T>&>(module).forward(x, in);
+      return static_cast<const LSTM<T>&>(module).forward(x, in, std::move(reuse));
     case BareLayer::Kind::kGRU:
-      return static_cast<const GRU<T>&>(module).forward(x, in);
+      return static_cast<const GRU<T>&>(module).forward(x, in, std::move(reuse));
     case BareLayer::Kind::kRNN:
       break;
   }
-  return static_cast<const RNN<T>&>(module).forward(x, in);
+  return static_cast<const RNN<T>&>(module).forward(x, in, std::move(reuse));
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -85,6 +86,8 @@ template <class T>
 void LSTMCell<T>::step(std::size_t batch, const T* x, const T* h, const T* c, T* h_out,
                        T* c_out) const noexcept {
   const std::size_t hidden_size = options_.hidden_size;
+  // Callers keep h in two buffers in turn, so this turns round from step to step (kernels::BlockSweep).
+  const bool is_downward = std::less<const T*>()(h_out, h);
   // Rows on the stack, a chunk at a time; a multiple of every tile, large enough to share the weights.
   std::array<kernels::Row<T>, 48> rows;
   for (std::size_t first = 0; first < batch; first += rows.size()) {
@@ -97,7 +100,7 @@ void LSTMCell<T>::step(std::size_t batch, const T* x, const T* h, const T* c, T*
                  .h_out = h_out + state,
                  .c_out = c_out + state};
     }
-    net_->cell(0).step(rows.data(), count);
+    net_->cell(0).step(rows.data(), count, is_downward);
   }
 }
 

@@ -133,8 +133,8 @@ class PackedCell {
     for (std::size_t stage = 0; stage < stages_; ++stage) step(stage, rows, count, UnitShare{});
   }
   /// A step of a one-stage cell over rows that the caller made.
-  void step(const kernels::Row<T>* rows, std::size_t count) const noexcept {
-    first_step_(gates_.matrix, rows, count, {0, gates_.matrix.blocks});
+  void step(const kernels::Row<T>* rows, std::size_t count, bool is_downward) const noexcept {
+    first_step_(gates_.matrix, rows, count, {0, gates_.matrix.blocks, is_downward});
   }
 
  private:

@@ -58,8 +58,9 @@ template <class T>
 LSTM<T>& LSTM<T>::operator=(LSTM&&) noexcept = default;
 
 template <class T>
-RecurrentOutput<T> LSTM<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in) const {
-  return net_->forward(x, in, layout_of(options_.batch_first));
+RecurrentOutput<T> LSTM<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
+                                    RecurrentOutput<T> reuse) const {
+  return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
 std::vector<ParameterInfo> LSTM<T>::parameters() const {
@@ -94,8 +95,9 @@ template <class T>
 GRU<T>& GRU<T>::operator=(GRU&&) noexcept = default;
 
 template <class T>
-RecurrentOutput<T> GRU<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in) const {
-  return net_->forward(x, in, layout_of(options_.batch_first));
+RecurrentOutput<T> GRU<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
+                                   RecurrentOutput<T> reuse) const {
+  return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
 std::vector<ParameterInfo> GRU<T>::parameters() const {
@@ -130,8 +132,9 @@ template <class T>
 RNN<T>& RNN<T>::operator=(RNN&&) noexcept = default;
 
 template <class T>
-RecurrentOutput<T> RNN<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in) const {
-  return net_->forward(x, in, layout_of(options_.batch_first));
+RecurrentOutput<T> RNN<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
+                                   RecurrentOutput<T> reuse) const {
+  return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
 std::vector<ParameterInfo> RNN<T>::parameters() const {

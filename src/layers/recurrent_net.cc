@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layers/recurrent_net.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <utility>
@@ -174,7 +175,8 @@ void RecurrentNet<T>::check_input(std::string_view call, TensorView<const T> x, 
 
 template <class T>
 RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
-                                            SequenceLayout layout, const RecurrentPlan* plan) const {
+                                            SequenceLayout layout, const RecurrentPlan* plan,
+                                            RecurrentOutput<T> reuse) const {
   const std::string call = std::string(options_.type) + "::forward";
   const std::size_t rank = x.rank();
   const bool is_batch_first = layout == SequenceLayout::kBatchFirst;
@@ -196,19 +198,35 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
   }
   const std::size_t directions = options_.directions();
   const bool has_c = options_.kind == CellKind::kLstm;
-  RecurrentOutput<T> out;
-  const auto make_sequence = [&](std::size_t features) {
+  const auto make_sequence = [&](Tensor<T>& old, std::size_t features) {
     const Shape shape = sequence_shape(rank, layout, steps, batch, directions * features);
+    if (old.is_null() || old.shape() != shape) old = Tensor<T>::uninitialized(shape);
     // Whole rows are written to the end; what follows a shorter one is zero.
-    return in.lengths.empty() ? Tensor<T>::uninitialized(shape) : Tensor<T>(shape);
+    if (!in.lengths.empty()) std::fill_n(old.data(), old.size(), T{0});
   };
-  const auto make_state = [&](TensorView<const T> initial, std::size_t features) {
-    return initial ? Tensor<T>(initial) : Tensor<T>(state_shape(rank, cells_.size(), batch, features));
+  const auto make_state = [&](Tensor<T>& old, TensorView<const T> initial, std::size_t features) {
+    const Shape shape = state_shape(rank, cells_.size(), batch, features);
+    const bool fits = !old.is_null() && old.shape() == shape;
+    if (initial) {
+      const bool is_old = fits && initial.data() == old.data() && initial.is_contiguous();
+      return is_old ? std::move(old) : Tensor<T>(initial);
+    }
+    if (!fits) return Tensor<T>(shape);
+    std::fill_n(old.data(), old.size(), T{0});
+    return std::move(old);
   };
-  out.output = make_sequence(options_.state_size());
-  out.h_n = make_state(in.h0, options_.state_size());
-  if (has_c) out.c_n = make_state(in.c0, options_.hidden_size);
-  if (in.cell_sequence) out.c_sequence = make_sequence(options_.hidden_size);
+  RecurrentOutput<T> out = std::move(reuse);
+  make_sequence(out.output, options_.state_size());
+  // Both before either replaces what the other's initial value may lie in.
+  Tensor<T> h_n = make_state(out.h_n, in.h0, options_.state_size());
+  Tensor<T> c_n = has_c ? make_state(out.c_n, in.c0, options_.hidden_size) : Tensor<T>();
+  out.h_n = std::move(h_n);
+  out.c_n = std::move(c_n);
+  if (in.cell_sequence) {
+    make_sequence(out.c_sequence, options_.hidden_size);
+  } else {
+    out.c_sequence = {};
+  }
 
   RecurrentCall<T> work{.x = sequence,
                         .lengths = in.lengths,

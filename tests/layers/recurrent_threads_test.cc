@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <thread>
+#include <utility>
 
 #include "support/recurrent_cases.h"
 
@@ -71,6 +72,52 @@ TEST(RecurrentThreads, NothingIsKeptForAnyShape) {
     for (std::size_t batch = 0; batch <= 5; ++batch) run(steps, batch);
   }
   EXPECT_EQ(blocks(), before);
+}
+
+// A call in a loop takes over the memory of the call before, its final states as initial ones among it.
+TEST(RecurrentThreads, AnOldOutputsMemoryIsUsedAgain) {
+  const auto options = test::options_of(CellKind::kLstm, 8, 24, 2);
+  const RecurrentNet<float> net = random_net<float>(options);
+  const RandomCall<float> call(options, 12, 3);
+  const RecurrentInput<float> given = call.input();
+  RecurrentInput<float> in;
+  in.cell_sequence = true;
+  constexpr auto kLayout = SequenceLayout::kTimeFirst;
+  const auto again = [&](const RecurrentInput<float>& input, RecurrentOutput<float>& out) {
+    const float* memory = out.output.data();
+    const float* h_n = out.h_n.data();
+    out = net.forward(call.x, input, kLayout, nullptr, std::move(out));
+    EXPECT_EQ(out.output.data(), memory);
+    return h_n == out.h_n.data();
+  };
+  RecurrentOutput<float> out = net.forward(call.x, in, kLayout);
+  EXPECT_TRUE(again(in, out));  // initial states are zero again
+  expect_same_output(out, net.forward(call.x, in, kLayout));
+
+  RecurrentInput<float> carried = in;
+  const Tensor<float> h0(out.h_n), c0(out.c_n);
+  carried.h0 = h0.view();
+  carried.c0 = c0.view();
+  const RecurrentOutput<float> want = net.forward(call.x, carried, kLayout);
+  carried.h0 = out.h_n.view();
+  carried.c0 = out.c_n.view();
+  EXPECT_TRUE(again(carried, out));
+  expect_same_output(out, want);
+
+  carried.h0 = c0.view();
+  carried.c0 = h0.view();
+  const RecurrentOutput<float> crossed = net.forward(call.x, carried, kLayout);
+  out.h_n = h0;
+  out.c_n = c0;
+  carried.h0 = out.c_n.view();
+  carried.c0 = out.h_n.view();
+  again(carried, out);
+  expect_same_output(out, crossed);
+
+  again(given, out);  // rows of other lengths: what follows them is zero
+  expect_same_output(out, net.forward(call.x, given, kLayout));
+  out = net.forward(call.x.view().narrow(1, 0, 2), in, kLayout, nullptr, std::move(out));
+  expect_same_output(out, net.forward(call.x.view().narrow(1, 0, 2), in, kLayout));
 }
 
 // PyTorch 41486: memory that grew with every thread of the user's that made a call.

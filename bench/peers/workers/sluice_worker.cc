@@ -18,7 +18,7 @@ class Sequence : public Job {
     in_.lengths = lengths_;
     in_.threads = c.threads;
   }
-  void run() override { out_ = model_.run_recurrent(x_, in_); }
+  void run() override { out_ = model_.run_recurrent(x_, in_, std::move(out_)); }
   Tensor<float> result() override { return Tensor<float>(out_.output.view()); }
 
  private:
