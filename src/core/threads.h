@@ -16,17 +16,21 @@ namespace sluice {
 class BusyThreads {
  public:
   explicit BusyThreads(std::size_t count) noexcept : count_(static_cast<int>(count)) {
-    total_.fetch_add(count_, std::memory_order_relaxed);
+    counter().fetch_add(count_, std::memory_order_relaxed);
   }
-  ~BusyThreads() { total_.fetch_sub(count_, std::memory_order_relaxed); }
+  ~BusyThreads() { counter().fetch_sub(count_, std::memory_order_relaxed); }
   BusyThreads(const BusyThreads&) = delete;
   BusyThreads& operator=(const BusyThreads&) = delete;
 
   /// Of all calls that are under way.
-  static int total() noexcept { return total_.load(std::memory_order_relaxed); }
+  static int total() noexcept { return counter().load(std::memory_order_relaxed); }
 
  private:
-  inline static std::atomic<int> total_{0};
+  static std::atomic<int>& counter() noexcept {
+    static std::atomic<int> total{0};
+    return total;
+  }
+
   int count_;
 };
 
