@@ -11,7 +11,7 @@
 
 namespace sluice {
 
-/// tanh(x). Where the processor has FMA: float32 within 1 ULP, float64 within 2; odd, never decreasing,
+/// tanh(x). Where the processor has FMA: float32 within 1.0001 ULP, float64 within 2; odd, never decreasing,
 /// never outside [-1, 1].
 void tanh(std::span<const float> x, std::span<float> y);
 void tanh(std::span<const double> x, std::span<double> y);

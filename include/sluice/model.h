@@ -61,7 +61,7 @@ class Model {
   /// A bare recurrent layer with all its arguments and results, as LSTM::forward. Throws Error if the model
   /// is not one.
   RecurrentOutput<T> run_recurrent(TensorView<const T> x, const RecurrentInput<T>& in,
-                                   RecurrentOutput<T> reuse = {}) const;
+                                   RecurrentOutput<T>&& reuse = {}) const;
 
   /// One time step at a time, `batch` rows at once; the model must outlive the stream.
   Stream<T> stream(std::size_t batch = 1) const;

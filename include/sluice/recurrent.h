@@ -94,9 +94,9 @@ class LSTM : public Module<T> {
   /// x [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched. Any strides. Throws ShapeError. The memory of
   /// an earlier output is taken over where its shapes fit, so that calls in a loop take none for their
   /// results: `out = lstm.forward(x, in, std::move(out))`. Of what it holds, only h_n and c_n may be given as
-  /// h0 and c0.
+  /// h0 and c0. It is untouched where the call is refused.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
-                             RecurrentOutput<T> reuse = {}) const;
+                             RecurrentOutput<T>&& reuse = {}) const;
   const LSTMOptions& options() const noexcept { return options_; }
 
   std::string_view type() const noexcept override { return "LSTM"; }
@@ -123,7 +123,7 @@ class GRU : public Module<T> {
 
   /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
-                             RecurrentOutput<T> reuse = {}) const;
+                             RecurrentOutput<T>&& reuse = {}) const;
   const GRUOptions& options() const noexcept { return options_; }
 
   std::string_view type() const noexcept override { return "GRU"; }
@@ -150,7 +150,7 @@ class RNN : public Module<T> {
 
   /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
-                             RecurrentOutput<T> reuse = {}) const;
+                             RecurrentOutput<T>&& reuse = {}) const;
   const RNNOptions& options() const noexcept { return options_; }
 
   std::string_view type() const noexcept override { return "RNN"; }

@@ -159,7 +159,7 @@ Tensor<T> Model<T>::run(TensorView<const std::int64_t> indices, std::span<const 
 
 template <class T>
 RecurrentOutput<T> Model<T>::run_recurrent(TensorView<const T> x, const RecurrentInput<T>& in,
-                                           RecurrentOutput<T> reuse) const {
+                                           RecurrentOutput<T>&& reuse) const {
   if (!content_->bare) throw Error("Model::run_recurrent: the model is not a bare recurrent layer");
   const Module<T>& module = modules()[0];
   switch (content_->bare->kind) {

@@ -42,7 +42,7 @@ struct MathConstants<float> {
   static constexpr float kVanishedExp = 110.0f;  // x * exp(-x) rounds to 0 from here on
   static constexpr int kSmallShift = 64;
   static constexpr float kSmallScale = 0x1p-64f;
-  static constexpr float kTanhOne = 8.6643397f;  // atanh(1 - 2^-24): 1 is within 1 ULP of tanh from here on
+  static constexpr float kTanhOne = 9.1f;  // tanh rounds to 1 from 9.0110 on
 };
 
 template <>
@@ -57,31 +57,48 @@ struct MathConstants<double> {
   static constexpr double kVanishedExp = 760.0;
   static constexpr int kSmallShift = 128;
   static constexpr double kSmallScale = 0x1p-128;
-  static constexpr double kTanhOne = 18.714973875118524;  // atanh(1 - 2^-53)
+  static constexpr double kTanhOne = 19.1;  // tanh rounds to 1 from 19.0616 on
 };
 
 // q of exp(-r) - 1 = -r + r^2 q(r) on |r| <= ln(2)/2, as docs/accuracy/minimax.py computes it; relative error
-// 2^-26.2 of exp(-r) - 1 for float, 2^-61.7 for double. The order of evaluation keeps the chain short.
-template <class D, class V>
-requires(std::is_same_v<hn::TFromD<D>, float>) HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
-  const auto low = op::MulAdd(r, hn::Set(d, -0.16666543619101337f), hn::Set(d, 0.49999998153436731f));
-  auto high = op::MulAdd(r, hn::Set(d, -0.0083665207611145054f), hn::Set(d, 0.041667199983109449f));
-  high = op::MulAdd(r2, hn::Set(d, 0.0013882515547229961f), high);
-  return op::MulAdd(r2, high, low);
+// 2^-26.2 of exp(-r) - 1 for float, 2^-61.7 for double. With another kFactor g, a power of two up to its
+// sign, it is |g| q(g r), so that (exp(-g r) - 1) / |g| = -+r + r^2 ExpPolynomial; the factors are folded
+// into the coefficients, which rounds nothing. The order of evaluation keeps the chain short.
+template <int kFactor, class D>
+HWY_INLINE hn::Vec<D> ExpCoefficient(D d, int power, hn::TFromD<D> c) {
+  c *= kFactor < 0 ? -kFactor : kFactor;
+  for (int i = 0; i < power; ++i) c *= kFactor;
+  return hn::Set(d, c);
 }
 
-template <class D, class V>
+template <int kFactor, class D, class V>
+requires(std::is_same_v<hn::TFromD<D>, float>) HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
+  const auto c0 = ExpCoefficient<kFactor>(d, 0, 0.49999998153436731f);
+  const auto c1 = ExpCoefficient<kFactor>(d, 1, -0.16666543619101337f);
+  const auto c2 = ExpCoefficient<kFactor>(d, 2, 0.041667199983109449f);
+  const auto c3 = ExpCoefficient<kFactor>(d, 3, -0.0083665207611145054f);
+  const auto c4 = ExpCoefficient<kFactor>(d, 4, 0.0013882515547229961f);
+  return op::MulAdd(r2, op::MulAdd(r2, c4, op::MulAdd(r, c3, c2)), op::MulAdd(r, c1, c0));
+}
+
+template <int kFactor, class D, class V>
 requires(std::is_same_v<hn::TFromD<D>, double>) HWY_INLINE V ExpPolynomial(D d, V r, V r2) {
+  const auto c0 = ExpCoefficient<kFactor>(d, 0, 0.50000000000000000085);
+  const auto c1 = ExpCoefficient<kFactor>(d, 1, -0.16666666666666676507);
+  const auto c2 = ExpCoefficient<kFactor>(d, 2, 0.041666666666666508835);
+  const auto c3 = ExpCoefficient<kFactor>(d, 3, -0.0083333333333216918074);
+  const auto c4 = ExpCoefficient<kFactor>(d, 4, 0.0013888888888962351712);
+  const auto c5 = ExpCoefficient<kFactor>(d, 5, -0.0001984126988596521192);
+  const auto c6 = ExpCoefficient<kFactor>(d, 6, 2.4801587172564849902e-5);
+  const auto c7 = ExpCoefficient<kFactor>(d, 7, -2.7557244374913412353e-6);
+  const auto c8 = ExpCoefficient<kFactor>(d, 8, 2.7557402627577246231e-7);
+  const auto c9 = ExpCoefficient<kFactor>(d, 9, -2.5108978633451018193e-8);
+  const auto c10 = ExpCoefficient<kFactor>(d, 10, 2.0875333028522992946e-9);
   const auto r4 = op::Mul(r2, r2);
-  const auto a = op::MulAdd(r, hn::Set(d, -0.16666666666666676507), hn::Set(d, 0.50000000000000000085));
-  const auto b = op::MulAdd(r, hn::Set(d, -0.0083333333333216918074), hn::Set(d, 0.041666666666666508835));
-  const auto c = op::MulAdd(r, hn::Set(d, -0.0001984126988596521192), hn::Set(d, 0.0013888888888962351712));
-  const auto e = op::MulAdd(r, hn::Set(d, -2.7557244374913412353e-6), hn::Set(d, 2.4801587172564849902e-5));
-  auto f = op::MulAdd(r, hn::Set(d, -2.5108978633451018193e-8), hn::Set(d, 2.7557402627577246231e-7));
-  f = op::MulAdd(r2, hn::Set(d, 2.0875333028522992946e-9), f);
-  const auto ab = op::MulAdd(r2, b, a);
-  const auto ce = op::MulAdd(r2, e, c);
-  return op::MulAdd(r4, op::MulAdd(r4, f, ce), ab);
+  const auto low = op::MulAdd(r2, op::MulAdd(r, c3, c2), op::MulAdd(r, c1, c0));
+  const auto middle = op::MulAdd(r2, op::MulAdd(r, c7, c6), op::MulAdd(r, c5, c4));
+  const auto high = op::MulAdd(r2, c10, op::MulAdd(r, c9, c8));
+  return op::MulAdd(r4, op::MulAdd(r4, high, middle), low);
 }
 
 // p of 2 atanh(z/2) = z + z^3/4 p(z^2) for z = 2 e / (2 + e), 0 <= e <= 1 (the same script; the powers of 4
@@ -140,7 +157,7 @@ HWY_INLINE ReducedExp<V> ReduceExp(D d, V x) {
   auto r = op::MulAdd(n, hn::Set(d, C::kLn2High), x);
   r = op::MulAdd(n, hn::Set(d, C::kLn2Low), r);
   const V r2 = op::Mul(r, r);
-  return {scale, r, r2, ExpPolynomial(d, r, r2)};
+  return {scale, r, r2, ExpPolynomial<1>(d, r, r2)};
 }
 
 // factor * exp(-x) for x >= kNormalExp, where the result is, or soon will be, subnormal: rounded to full
@@ -233,50 +250,63 @@ HWY_INLINE V Sigmoid(D d, V x) {
   return SigmoidWithExtremes(d, x, SigmoidOfNormal(d, x));
 }
 
-// tanh(|x|) from minus_2x = -2 |x|, where the result is not 1. With exp(2 |x|) = s (1 + t):
-//   num + num_err = s - 1 + s t,   den + den_err = num + num_err + 2,   y = num / den
-// corrected to first order by the remainder of the division and by what was lost before it, with the factor
-// 1 / den = (1 - y) / 2.
+// tanh(a) for 0 <= a <= kTanhOne. With exp(2a) = s (1 + 2 (r + p)), s = 2^n, r = a - n ln(2)/2:
+//   base = (s - 1)/2 + s r,   den + lost = base + s p + 1,   num = den - 1,   q = num / den
+//   tanh(a) = (num + lost) / (den + lost) = q + (num - q den + lost (1 - q)) / den, nearly, and 1 / den = 1 -
+//   q
+// What base and r have lost counts only (1 - q)^2 times, so ln(2) needs no second part here.
 template <class D, class V>
-HWY_INLINE V TanhOfNormal(D d, V minus_2x) {
+HWY_INLINE V TanhOfNormal(D d, V a) {
   using T = hn::TFromD<D>;
-  const auto two = hn::Set(d, 2);
-  const auto e = ReduceExp(d, minus_2x);
-  const V s_minus_1 = op::Sub(e.scale, hn::Set(d, 1));
-  const V p = op::Mul(e.r2, e.q);
-  const V base = op::NegMulAdd(e.scale, e.r, s_minus_1);
-  const V num = op::MulAdd(e.scale, p, base);
-  const V base_err = op::NegMulAdd(e.scale, e.r, op::Sub(s_minus_1, base));
-  const V num_err = op::MulAdd(e.scale, p, op::Add(op::Sub(base, num), base_err));
-  const V den = op::Add(num, two);
-  const V den_err = op::Add(op::Sub(num, op::Sub(den, two)), num_err);
-  const V q = op::Div(num, den);
-  const V remainder = op::NegMulAdd(q, den_err, op::Add(DivisionRemainder(d, num, den, q), num_err));
+  using C = MathConstants<T>;
+  const auto one = hn::Set(d, 1);
   const auto half = hn::Set(d, static_cast<T>(0.5));
-  return op::MulAdd(remainder, op::NegMulAdd(half, q, half), q);
+  const auto rounder = hn::Set(d, C::kRounder + static_cast<T>(C::kExponentBias));
+  const auto biased = op::MulAdd(a, hn::Set(d, static_cast<T>(2 * 1.44269504088896340736)), rounder);
+  const auto n = op::Sub(biased, rounder);
+  const V s = PowerOfTwo<C::kMantissaBits>(d, biased);
+  const V r = op::NegMulAdd(n, hn::Set(d, static_cast<T>(0.69314718055994530942 / 2)), a);
+  const V r2 = op::Mul(r, r);
+  const V p = op::Mul(r2, ExpPolynomial<-2>(d, r, r2));
+  const V base = op::MulAdd(s, r, op::MulSub(s, half, half));
+  const V den = op::Add(op::MulAdd(s, p, base), one);
+  const V num = op::Sub(den, one);
+  const V lost = op::MulAdd(s, p, op::Sub(base, num));
+  const V q = op::Div(num, den);
+  const V rest = op::Sub(one, q);
+  return op::MulAdd(op::MulAdd(lost, rest, DivisionRemainder(d, num, den, q)), rest, q);
 }
 
-// -2 |x|, and y = TanhOfNormal of it completed: 1 for large |x|, and the sign.
+// The lesser of x and `high`; NaN stays.
+template <class V>
+HWY_INLINE V MinKeepNaN(V x, V high) {
+#if (HWY_ARCH_X86 || HWY_ARCH_ARM) && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  return hn::Min(high, x);  // one NaN gives the second operand on x86, and NaN on Arm
+#else
+  return hn::IfThenElse(hn::Gt(x, high), high, x);
+#endif
+}
+
+// |x|, but no more than where tanh has become 1, and the sign of x for y = TanhOfNormal of it.
 template <class D, class V>
 HWY_INLINE V TanhArgument(D d, V x) {
-  return hn::Or(hn::Add(x, x), hn::SignBit(d));
+  return MinKeepNaN(hn::Abs(x), hn::Set(d, MathConstants<hn::TFromD<D>>::kTanhOne));
 }
 template <class D, class V>
-HWY_INLINE V TanhWithExtremes(D d, V x, V y) {
-  using C = MathConstants<hn::TFromD<D>>;
-  y = hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Set(d, C::kTanhOne)), hn::Set(d, 1), y);
-  return hn::Or(y, hn::And(hn::SignBit(d), x));
+HWY_INLINE V TanhWithSign(D d, V x, V y) {
+  return hn::OrAnd(y, hn::SignBit(d), x);
 }
 
-/// tanh(x). float32: 1 ULP, float64: 2 ULP. Odd, never decreasing, in [-1, 1]; -0 gives -0, and tiny x gives
-/// x.
+/// tanh(x). float32: 1.0001 ULP, float64: 2 ULP. Odd, never decreasing, in [-1, 1]; -0 gives -0, and x itself
+/// up to |x| = 2^-25 (2^-54).
 template <class D, class V>
 HWY_INLINE V Tanh(D d, V x) {
-  return TanhWithExtremes(d, x, TanhOfNormal(d, TanhArgument(d, x)));
+  return TanhWithSign(d, x, TanhOfNormal(d, TanhArgument(d, x)));
 }
 
 /// log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|)). float32: 2 ULP, float64: 2 ULP. With e = exp(-|x|) and
-/// z = 2 e / (2 + e), corrected as in Tanh, log1p(e) = 2 atanh(z / 2); 1/(2 + e) = (2 - z)/4.
+/// z = 2 e / (2 + e), with what e, the denominator and the division lost carried to first order,
+/// log1p(e) = 2 atanh(z / 2); 1/(2 + e) = (2 - z)/4.
 template <class D, class V>
 HWY_INLINE V LogSigmoid(D d, V x) {
   using T = hn::TFromD<D>;
@@ -319,11 +349,10 @@ HWY_INLINE V Silu(D d, V x) {
   return y;
 }
 
-// x within [low, high]; NaN stays (Min and Max do not promise that).
+// x within [low, high]; NaN stays.
 template <class D, class V>
 HWY_INLINE V ClampKeepNaN(D, V x, V low, V high) {
-  x = hn::IfThenElse(hn::Lt(x, low), low, x);
-  return hn::IfThenElse(hn::Gt(x, high), high, x);
+  return MinKeepNaN(hn::IfThenElse(hn::Lt(x, low), low, x), high);
 }
 
 /// x/6 + 1/2 within [0, 1], as (x + 3) / 6, which has no cancellation near -3. 1 ULP of each type.

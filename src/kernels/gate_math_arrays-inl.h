@@ -126,7 +126,7 @@ void TanhArray(const T* x, T* y, std::size_t n) {
       x, y, n, [](auto d, auto v) HWY_ATTR __attribute__((always_inline)) { return TanhArgument(d, v); },
       [](auto d, auto v) HWY_ATTR __attribute__((always_inline)) { return TanhOfNormal(d, v); },
       [](auto d, auto v, auto result) HWY_ATTR
-      __attribute__((always_inline)) { return TanhWithExtremes(d, v, result); });
+      __attribute__((always_inline)) { return TanhWithSign(d, v, result); });
 }
 
 template <typename T>

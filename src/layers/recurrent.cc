@@ -59,7 +59,7 @@ LSTM<T>& LSTM<T>::operator=(LSTM&&) noexcept = default;
 
 template <class T>
 RecurrentOutput<T> LSTM<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
-                                    RecurrentOutput<T> reuse) const {
+                                    RecurrentOutput<T>&& reuse) const {
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
@@ -96,7 +96,7 @@ GRU<T>& GRU<T>::operator=(GRU&&) noexcept = default;
 
 template <class T>
 RecurrentOutput<T> GRU<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
-                                   RecurrentOutput<T> reuse) const {
+                                   RecurrentOutput<T>&& reuse) const {
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
@@ -133,7 +133,7 @@ RNN<T>& RNN<T>::operator=(RNN&&) noexcept = default;
 
 template <class T>
 RecurrentOutput<T> RNN<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
-                                   RecurrentOutput<T> reuse) const {
+                                   RecurrentOutput<T>&& reuse) const {
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>

@@ -176,7 +176,7 @@ void RecurrentNet<T>::check_input(std::string_view call, TensorView<const T> x, 
 template <class T>
 RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
                                             SequenceLayout layout, const RecurrentPlan* plan,
-                                            RecurrentOutput<T> reuse) const {
+                                            RecurrentOutput<T>&& reuse) const {
   const std::string call = std::string(options_.type) + "::forward";
   const std::size_t rank = x.rank();
   const bool is_batch_first = layout == SequenceLayout::kBatchFirst;

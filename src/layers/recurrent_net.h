@@ -51,7 +51,7 @@ class RecurrentNet {
   /// LSTM::forward and its kin. `plan` overrides what plan_recurrent would choose (no more than a test needs:
   /// the result does not depend on it).
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in, SequenceLayout layout,
-                             const RecurrentPlan* plan = nullptr, RecurrentOutput<T> reuse = {}) const;
+                             const RecurrentPlan* plan = nullptr, RecurrentOutput<T>&& reuse = {}) const;
   /// Module::run.
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const;
   /// Module::stepper. Throws Error for a bidirectional net, ShapeError for another input_size.

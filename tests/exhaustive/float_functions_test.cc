@@ -207,7 +207,7 @@ TEST(ExhaustiveFloat, Sigmoid) {
   run({"sigmoid", &Table::sigmoid, &sigmoid_reference, 1.0, 1.1, 0.0f, 1.0f, true, false, 1});
 }
 TEST(ExhaustiveFloat, Tanh) {
-  run({"tanh", &Table::tanh, &tanh_reference, 1.0, 1.1, -1.0f, 1.0f, true, false, 1});
+  run({"tanh", &Table::tanh, &tanh_reference, 1.0001, 1.1, -1.0f, 1.0f, true, false, 1});
 }
 TEST(ExhaustiveFloat, Exp) { run({"exp", &Table::exp, &exp_reference, 1.1, 1.1, 0.0f, 1.0f, true, true, 5}); }
 TEST(ExhaustiveFloat, LogSigmoid) {

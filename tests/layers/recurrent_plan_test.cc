@@ -43,7 +43,15 @@ TEST(RecurrentPlan, LargeBatchesSplitTheirRows) {
   const RecurrentPlan plan = plan_recurrent(lstm(25, 32, 512), 2);
   EXPECT_EQ(plan.batch_groups, 2u);
   EXPECT_EQ(plan.unit_groups, 1u);
-  EXPECT_EQ(plan.ahead_steps, 0u);
+}
+
+TEST(RecurrentPlan, FewRowsOfALargeStateReadOnlyTheirShareOfTheWeights) {
+  RecurrentShape shape = lstm(25, 16, 1024);
+  shape.gates = 3;
+  shape.tile_rows = 8;
+  const RecurrentPlan plan = plan_recurrent(shape, 2);
+  EXPECT_EQ(plan.batch_groups, 1u);
+  EXPECT_EQ(plan.unit_groups, 2u);
 }
 
 TEST(RecurrentPlan, OneRowOfALargeStateSplitsItsUnits) {

@@ -120,6 +120,20 @@ TEST(RecurrentThreads, AnOldOutputsMemoryIsUsedAgain) {
   expect_same_output(out, net.forward(call.x.view().narrow(1, 0, 2), in, kLayout));
 }
 
+TEST(RecurrentThreads, ARefusedCallLeavesTheOldOutput) {
+  const auto options = test::options_of(CellKind::kLstm, 8, 24, 2);
+  const RecurrentNet<float> net = random_net<float>(options);
+  const RandomCall<float> call(options, 12, 3);
+  constexpr auto kLayout = SequenceLayout::kTimeFirst;
+  RecurrentOutput<float> out = net.forward(call.x, {}, kLayout);
+  const RecurrentOutput<float> want = net.forward(call.x, {}, kLayout);
+  RecurrentInput<float> in;
+  in.threads = -1;
+  EXPECT_THROW(net.forward(call.x, in, kLayout, nullptr, std::move(out)), Error);
+  EXPECT_THROW(net.forward(call.x.view().narrow(2, 0, 7), {}, kLayout, nullptr, std::move(out)), ShapeError);
+  expect_same_output(out, want);
+}
+
 // PyTorch 41486: memory that grew with every thread of the user's that made a call.
 TEST(RecurrentThreads, NothingIsKeptForAnyCallingThread) {
   if (!test::can_count_allocations()) GTEST_SKIP() << "the heap of this build cannot be counted";
