@@ -15,8 +15,8 @@ def all_cases():
     """name -> case. `units` is how many units (steps, models, windows) one call does."""
     cases = {}
     for cell in ("lstm", "gru"):
-        shapes = [(64, 100, 1), (128, 100, 1), (256, 100, 1), (1792, 50, 1), (256, 150, 64), (512, 25, 16), (512, 25, 32),
-                  (1024, 25, 16), (1024, 25, 64), (2048, 25, 64)]  # fmt: skip
+        shapes = [(64, 100, 1), (128, 100, 1), (256, 100, 1), (1792, 50, 1), (256, 100, 2), (256, 100, 3), (256, 100, 5),
+                  (256, 150, 64), (512, 25, 16), (512, 25, 32), (1024, 25, 16), (1024, 25, 64), (2048, 25, 64)]  # fmt: skip
         for hidden, steps, batch in shapes:
             cases[f"{cell}-{hidden}-b{batch}"] = recurrent(cell, hidden, steps, batch)
         cases[f"{cell}-bi2-256-b16"] = recurrent(cell, 256, 100, 16, layers=2, directions=2)

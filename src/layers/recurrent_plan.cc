@@ -16,7 +16,7 @@ constexpr double kBytesPerNsMemory = 45;
 constexpr double kBytesPerNsDetour = 30;   // input parts to memory and back
 constexpr double kBytesPerNsExchange = 6;  // state that another core has just written
 constexpr double kHidden = 0.80;     // of the lesser of arithmetic and streaming goes on beside the other
-constexpr double kMeetingNs = 450;   // a barrier between two running threads
+constexpr double kMeetingNs = 225;   // a thread, of a barrier between running ones
 constexpr double kTeamNs = 10000;    // an OpenMP team to start and end; less where it is still awake
 constexpr std::size_t kWaves = 12;   // of a sequence, at least, where layers wait for each other
 constexpr double kWorthwhile = 0.8;  // of one thread's time: less gain is not worth a team
@@ -99,7 +99,8 @@ double recurrent_cost_ns(const RecurrentShape& shape, const RecurrentPlan& plan)
     const double exchanged =
         directions * row_count * others * static_cast<double>(shape.state_size * shape.element_bytes);
     step_ns += static_cast<double>(layers) *
-               (static_cast<double>(shape.stages) * kMeetingNs + exchanged / kBytesPerNsExchange);
+               (static_cast<double>(shape.stages * plan.unit_groups) * kMeetingNs +
+                exchanged / kBytesPerNsExchange);
   }
   double waiting_ns = 0;
   if (plan.layer_groups > 1) {
@@ -107,7 +108,7 @@ double recurrent_cost_ns(const RecurrentShape& shape, const RecurrentPlan& plan)
     // the groups wait for a first one.
     const auto wave = static_cast<double>(std::min(plan.wave_steps(), shape.steps));
     const double exchanged = row_count * static_cast<double>(shape.state_size * shape.element_bytes);
-    step_ns += static_cast<double>(layers) * (exchanged / kBytesPerNsExchange + kMeetingNs / wave);
+    step_ns += static_cast<double>(layers) * (exchanged / kBytesPerNsExchange + 2 * kMeetingNs / wave);
     waiting_ns = static_cast<double>(layers * (plan.layer_groups - 1)) * wave * std::max(first_ns, later_ns);
   }
   const double team_ns = plan.threads() > 1 ? kTeamNs : 0;
@@ -147,9 +148,10 @@ RecurrentPlan plan_recurrent(const RecurrentShape& shape, std::size_t threads) n
     for (std::size_t directions = 1; directions <= std::min(shape.directions, rest); ++directions) {
       const std::size_t most_layers = shape.directions == 1 ? std::min(shape.layers, rest) : 1;
       for (std::size_t layers = 1; layers <= most_layers; ++layers) {
-        const std::size_t units = std::min(rest / (directions * layers), blocks);
         try_groups(directions, layers, batch, 1);
-        if (units > 1) try_groups(directions, layers, batch, units);
+        for (std::size_t units = std::min(rest / (directions * layers), blocks); units > 1; units /= 2) {
+          try_groups(directions, layers, batch, units);
+        }
       }
     }
   }

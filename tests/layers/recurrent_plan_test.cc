@@ -61,6 +61,11 @@ TEST(RecurrentPlan, OneRowOfALargeStateSplitsItsUnits) {
   EXPECT_GT(plan.ahead_steps, 1u);
 }
 
+TEST(RecurrentPlan, ASmallStateIsNotSplitAmongAllOfManyThreads) {
+  EXPECT_EQ(plan_recurrent(lstm(100, 1, 256), 16).unit_groups, 8u);
+  EXPECT_EQ(plan_recurrent(lstm(50, 1, 1792), 16).unit_groups, 16u);
+}
+
 TEST(RecurrentPlan, OneRowBothWaysTakesTheDirectionsSideBySide) {
   const RecurrentPlan plan = plan_recurrent(lstm(100, 1, 128, 2), 2);
   EXPECT_EQ(plan.direction_groups, 2u);
