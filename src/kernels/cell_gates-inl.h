@@ -54,6 +54,32 @@ HWY_INLINE V GruOutput(D d, V z, V& n, V h) {
   return hn::MulAdd(z, h, hn::Mul(hn::Sub(hn::Set(d, 1), z), n));
 }
 
+/// The way back through LstmCellState and LstmOutput, from the activated gates (y (1 - y), no exponential but
+/// tanh(c')'s). grad_c comes as the gradient of c' from the step after and returns that of c; the gates
+/// return the gradients of their pre-activations.
+template <class D, class V>
+HWY_INLINE void LstmBackward(D d, V& i, V& f, V& g, V& o, V c_before, V c, V grad_h, V& grad_c) {
+  const V t = Tanh(d, c);
+  const V through_c = hn::Add(grad_c, TanhBackward(d, t, hn::Mul(grad_h, o)));
+  grad_c = hn::Mul(through_c, f);
+  o = SigmoidBackward(d, o, hn::Mul(grad_h, t));
+  f = SigmoidBackward(d, f, hn::Mul(through_c, c_before));
+  const V grad_g = TanhBackward(d, g, hn::Mul(through_c, i));
+  i = SigmoidBackward(d, i, hn::Mul(through_c, g));
+  g = grad_g;
+}
+
+/// The way back through GruOutput: z and n come activated and return their pre-activations' gradients.
+/// Returns what reaches h elementwise.
+template <class D, class V>
+HWY_INLINE V GruOutputBackward(D d, V& z, V& n, V h, V grad_h) {
+  const V carry = hn::Mul(grad_h, z);
+  const V grad_n = TanhBackward(d, n, hn::Mul(grad_h, hn::Sub(hn::Set(d, 1), z)));
+  z = SigmoidBackward(d, z, hn::Mul(grad_h, hn::Sub(h, n)));
+  n = grad_n;
+  return carry;
+}
+
 /// Highway (Srivastava et al. 2015): t candidate + (1 - t) x with t = sigmoid(pre).
 template <class D, class V>
 HWY_INLINE V HighwayUpdate(D d, V pre, V candidate, V x) {

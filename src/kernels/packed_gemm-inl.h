@@ -297,6 +297,20 @@ void InputPart(const PackedMatrix<T>& w, const T* const* x, T* const* pre_out, s
   });
 }
 
+template <typename T>
+void AddProduct(const PackedMatrix<T>& w, const T* const* x, T* const* sums, std::size_t rows,
+                BlockSweep sweep) {
+  const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
+  ForEachTile(w, rows, sweep, [&](Tile<T>& tile) HWY_ATTR {
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      T* const sum = sums[tile.row(e)] + tile.block(e) * size;
+      tile.SetSums(e, sum, sum);
+    }
+    tile.SetInput(x + tile.first_row());
+    tile.Multiply();
+  });
+}
+
 // A plain matrix has several neighbouring vectors of units a block: finish(d, v, unit, n) takes each, with
 // `n` units (and perhaps more than a vector) left from `unit` on.
 template <typename T, class Finish>
@@ -345,6 +359,13 @@ struct LstmStep {
     auto o = hn::Load(d, pre + 3 * lanes);
     const auto c = LstmCellState(d, i, f, g, o, LoadUnits(d, row.c + unit, n));
     StoreUnits(d, c, row.c_out + unit, n);
+    if (row.kept != nullptr) {
+      T* const kept = row.kept + 4 * unit;
+      hn::StoreU(i, d, kept);
+      hn::StoreU(f, d, kept + lanes);
+      hn::StoreU(g, d, kept + 2 * lanes);
+      hn::StoreU(o, d, kept + 3 * lanes);
+    }
     hn::Store(c, d, pre);
     hn::Store(o, d, pre + lanes);
   }
@@ -360,12 +381,19 @@ template <typename T>
 struct GruStep {
   static constexpr bool kHasStatePart = true;
   static constexpr bool kHasOutput = true;
-  static void Finish(const PackedMatrix<T>&, T* pre, const Row<T>&, std::size_t) {
+  static void Finish(const PackedMatrix<T>&, T* pre, const Row<T>& row, std::size_t block) {
     const hn::ScalableTag<T> d;
     const std::size_t lanes = hn::Lanes(d);
     auto r = hn::Load(d, pre);
     auto z = hn::Load(d, pre + lanes);
-    const auto n = GruCandidate(d, r, z, hn::Load(d, pre + 2 * lanes), hn::Load(d, pre + 3 * lanes));
+    const auto n_h = hn::Load(d, pre + 3 * lanes);
+    const auto n = GruCandidate(d, r, z, hn::Load(d, pre + 2 * lanes), n_h);
+    if (row.kept != nullptr) {
+      T* const kept = row.kept + 4 * block * lanes;
+      hn::StoreU(r, d, kept);
+      hn::StoreU(z, d, kept + lanes);
+      hn::StoreU(n_h, d, kept + 3 * lanes);
+    }
     hn::Store(n, d, pre);
     hn::Store(z, d, pre + lanes);
   }
@@ -376,6 +404,7 @@ struct GruStep {
     auto candidate = hn::Load(d, pre);
     const auto h = GruOutput(d, hn::Load(d, pre + hn::Lanes(d)), candidate, LoadUnits(d, row.h + unit, n));
     StoreUnits(d, h, row.h_out + unit, n);
+    if (row.kept != nullptr) hn::StoreU(candidate, d, row.kept + 4 * unit + 2 * hn::Lanes(d));
   }
 };
 
@@ -412,8 +441,13 @@ struct GruBeforeGatesStep {
     const std::size_t unit = block * lanes;
     const std::size_t n = w.units - unit;
     const auto r = Sigmoid(d, hn::Load(d, pre));
+    const auto z = Sigmoid(d, hn::Load(d, pre + lanes));
     StoreUnits(d, hn::Mul(r, LoadUnits(d, row.h + unit, n)), row.h_out + unit, n);
-    StoreUnits(d, Sigmoid(d, hn::Load(d, pre + lanes)), row.c_out + unit, n);
+    StoreUnits(d, z, row.c_out + unit, n);
+    if (row.kept != nullptr) {
+      hn::StoreU(r, d, row.kept + 3 * unit);
+      hn::StoreU(z, d, row.kept + 3 * unit + lanes);
+    }
   }
 };
 
@@ -426,8 +460,10 @@ struct GruBeforeCandidateStep {
     ForEachVector(w, pre, block, [&](auto d, auto v, std::size_t unit, std::size_t n) HWY_ATTR {
       const auto z = LoadUnits(d, row.c + unit, n);
       const auto h = LoadUnits(d, row.h_out + unit, n);
-      const auto kept = hn::Mul(hn::Sub(hn::Set(d, T{1}), z), Tanh(d, v));
-      StoreUnits(d, hn::MulAdd(z, h, kept), row.h_out + unit, n);
+      const auto candidate = Tanh(d, v);
+      const auto update = hn::Mul(hn::Sub(hn::Set(d, T{1}), z), candidate);
+      StoreUnits(d, hn::MulAdd(z, h, update), row.h_out + unit, n);
+      if (row.kept != nullptr) hn::StoreU(candidate, d, row.kept + 3 * unit + 2 * hn::Lanes(d));
     });
   }
 };
@@ -464,6 +500,117 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, Block
   });
 }
 
+// The way back: what follows when a vector of W later is complete. `unit` is the vector's first, with `n`
+// units left; what is kept and what is written are whole vectors, zero past the last unit, since the
+// gradients are.
+
+struct LstmBackwardStep {
+  template <class D, class V, typename T>
+  static HWY_INLINE void Finish(D d, V grad_h, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
+    const std::size_t lanes = hn::Lanes(d);
+    const T* const kept = row.kept + 4 * unit;
+    V i = hn::LoadU(d, kept);
+    V f = hn::LoadU(d, kept + lanes);
+    V g = hn::LoadU(d, kept + 2 * lanes);
+    V o = hn::LoadU(d, kept + 3 * lanes);
+    V grad_c = LoadUnits(d, row.carry + unit, n);
+    LstmBackward(d, i, f, g, o, LoadUnits(d, row.before + unit, n), LoadUnits(d, row.state + unit, n), grad_h,
+                 grad_c);
+    StoreUnits(d, grad_c, row.carry + unit, n);
+    T* const pre = row.pre + 4 * unit;
+    hn::StoreU(i, d, pre);
+    hn::StoreU(f, d, pre + lanes);
+    hn::StoreU(g, d, pre + 2 * lanes);
+    hn::StoreU(o, d, pre + 3 * lanes);
+  }
+};
+
+struct GruBackwardStep {
+  template <class D, class V, typename T>
+  static HWY_INLINE void Finish(D d, V grad, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
+    const std::size_t lanes = hn::Lanes(d);
+    const T* const kept = row.kept + 4 * unit;
+    const V r = hn::LoadU(d, kept);
+    V z = hn::LoadU(d, kept + lanes);
+    V candidate = hn::LoadU(d, kept + 2 * lanes);
+    const V grad_h = hn::Add(grad, LoadUnits(d, row.carry + unit, n));
+    const V carry = GruOutputBackward(d, z, candidate, LoadUnits(d, row.before + unit, n), grad_h);
+    StoreUnits(d, carry, row.carry + unit, n);
+    const V grad_r = SigmoidBackward(d, r, hn::Mul(candidate, hn::LoadU(d, kept + 3 * lanes)));
+    for (T* const pre : {row.pre + 3 * unit, row.pre_x + 3 * unit}) {
+      hn::StoreU(grad_r, d, pre);
+      hn::StoreU(z, d, pre + lanes);
+    }
+    hn::StoreU(hn::Mul(candidate, r), d, row.pre + 3 * unit + 2 * lanes);
+    hn::StoreU(candidate, d, row.pre_x + 3 * unit + 2 * lanes);
+  }
+};
+
+struct RnnTanhBackwardStep {
+  template <class D, class V, typename T>
+  static HWY_INLINE void Finish(D d, V grad_h, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
+    hn::StoreU(TanhBackward(d, LoadUnits(d, row.state + unit, n), grad_h), d, row.pre + unit);
+  }
+};
+
+// PyTorch's choice at 0: no gradient.
+struct RnnReluBackwardStep {
+  template <class D, class V, typename T>
+  static HWY_INLINE void Finish(D d, V grad_h, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
+    const auto is_active = hn::Gt(LoadUnits(d, row.state + unit, n), hn::Zero(d));
+    hn::StoreU(hn::IfThenElseZero(is_active, grad_h), d, row.pre + unit);
+  }
+};
+
+struct GruBeforeCandidateBackwardStep {
+  template <class D, class V, typename T>
+  static HWY_INLINE void Finish(D d, V grad, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
+    const std::size_t lanes = hn::Lanes(d);
+    V z = hn::LoadU(d, row.kept + 3 * unit + lanes);
+    V candidate = hn::LoadU(d, row.kept + 3 * unit + 2 * lanes);
+    const V grad_h = hn::Add(grad, LoadUnits(d, row.carry + unit, n));
+    const V carry = GruOutputBackward(d, z, candidate, LoadUnits(d, row.before + unit, n), grad_h);
+    StoreUnits(d, carry, row.carry + unit, n);
+    hn::StoreU(z, d, row.pre + 2 * unit + lanes);
+    hn::StoreU(candidate, d, row.pre_x + unit);
+  }
+};
+
+// `grad` is that of r h.
+struct GruBeforeGatesBackwardStep {
+  template <class D, class V, typename T>
+  static HWY_INLINE void Finish(D d, V grad, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
+    const V r = hn::LoadU(d, row.kept + 3 * unit);
+    const V carry = hn::MulAdd(grad, r, LoadUnits(d, row.carry + unit, n));
+    StoreUnits(d, carry, row.carry + unit, n);
+    const V grad_r = hn::Mul(grad, LoadUnits(d, row.before + unit, n));
+    hn::StoreU(SigmoidBackward(d, r, grad_r), d, row.pre + 2 * unit);
+  }
+};
+
+// One step of the way back of all rows for the units of the sweep's blocks.
+template <class Cell, typename T>
+void BackwardStep(const PackedMatrix<T>& w, const BackwardRow<T>* rows, std::size_t count, BlockSweep sweep) {
+  const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
+  ForEachTile(w, count, sweep, [&](Tile<T>& tile) HWY_ATTR {
+    const T* later[kMaxTileRows];
+    for (std::size_t r = 0; r < tile.rows(); ++r) later[r] = rows[tile.first_row() + r].later;
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      tile.SetSums(e, w.bias + tile.block(e) * size, tile.Vectors(e));
+    }
+    tile.SetInput(later);
+    tile.Multiply();
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      const BackwardRow<T>& row = rows[tile.row(e)];
+      ForEachVector(w, tile.Vectors(e), tile.block(e),
+                    [&](auto d, auto v, std::size_t unit, std::size_t n) HWY_ATTR {
+                      if (row.grad != nullptr) v = hn::Add(v, LoadUnits(d, row.grad + unit, n));
+                      Cell::Finish(d, v, row, unit, n);
+                    });
+    }
+  });
+}
+
 template <typename T>
 const PackedGemm<T>* Table() {
   static const PackedGemm<T> table{
@@ -478,6 +625,13 @@ const PackedGemm<T>* Table() {
       .rnn_relu_step = &Step<RnnReluStep<T>, T>,
       .gru_before_gates_step = &Step<GruBeforeGatesStep<T>, T>,
       .gru_before_candidate_step = &Step<GruBeforeCandidateStep<T>, T>,
+      .add_product = &AddProduct<T>,
+      .lstm_backward = &BackwardStep<LstmBackwardStep, T>,
+      .gru_backward = &BackwardStep<GruBackwardStep, T>,
+      .rnn_tanh_backward = &BackwardStep<RnnTanhBackwardStep, T>,
+      .rnn_relu_backward = &BackwardStep<RnnReluBackwardStep, T>,
+      .gru_before_candidate_backward = &BackwardStep<GruBeforeCandidateBackwardStep, T>,
+      .gru_before_gates_backward = &BackwardStep<GruBeforeGatesBackwardStep, T>,
   };
   return &table;
 }

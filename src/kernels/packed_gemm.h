@@ -40,6 +40,23 @@ struct Row {
   const T* c = nullptr;    // [units], LSTM
   T* h_out = nullptr;      // [units]; must not overlap any row's h
   T* c_out = nullptr;      // [units], LSTM; may be c
+  /// Null, or where to keep what the backward step needs, [blocks of lanes][vector][lane]:
+  ///   LSTM  i, f, g, o     GRU  r, z, n, and U h + c of the candidate     GRU, reset before  r, z, n
+  T* kept = nullptr;
+};
+
+/// One row of the batch at one step of the way back. Gradients are those of one scalar, the loss. What is
+/// called `pre` stands as the forward packing has it, [blocks of lanes][gate][lane], zero past the last unit.
+template <class T>
+struct BackwardRow {
+  const T* later = nullptr;   // [input_size of the matrix] what the product takes: gradients that are known
+  const T* grad = nullptr;    // [units] of this step's output, from outside; or null
+  const T* kept = nullptr;    // from the forward step
+  const T* before = nullptr;  // [units] LSTM: c of the step before; GRU: h of the step before
+  const T* state = nullptr;   // [units] LSTM: c of this step; RNN: h of this step
+  T* carry = nullptr;  // [units] LSTM: gradient of c; GRU: what reaches h of the step before elementwise
+  T* pre = nullptr;    // out: of the pre-activations, as U h of the step enters them
+  T* pre_x = nullptr;  // out, GRU: as W x enters them
 };
 
 /// Blocks [begin, end), upwards or downwards. Steps that go up and down in turn begin with the blocks that
@@ -77,6 +94,25 @@ struct PackedGemm {
   /// on return.
   Step gru_before_gates_step;
   Step gru_before_candidate_step;
+
+  /// sums[r] += W x[r] for units of the sweep's blocks; both as in input_part. The chain of each sum goes on.
+  void (*add_product)(const PackedMatrix<T>& w, const T* const* x, T* const* sums, std::size_t rows,
+                      BlockSweep sweep);
+  /// One step of the way back. `w` is a plain matrix, the transpose of what the forward step multiplied h
+  /// with, and gives the part of h's gradient that comes through the products of the step after:
+  ///   h' = grad + W later + carry (GRU)
+  /// What follows is elementwise: the gradients of the pre-activations, and the new carry.
+  using BackwardStep = void (*)(const PackedMatrix<T>& w, const BackwardRow<T>* rows, std::size_t count,
+                                BlockSweep sweep);
+  BackwardStep lstm_backward;
+  BackwardStep gru_backward;
+  BackwardStep rnn_tanh_backward;
+  BackwardStep rnn_relu_backward;
+  /// GRU with the reset before the product, in two halves. First: z's and n's gradients, in pre (r, z) and
+  /// pre_x (n). Then, with the transpose of n's matrix and `later` = n's gradients: r's, and the rest of
+  /// carry.
+  BackwardStep gru_before_candidate_backward;
+  BackwardStep gru_before_gates_backward;
 };
 
 template <class T>

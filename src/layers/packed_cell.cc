@@ -54,6 +54,23 @@ std::size_t PackedCell<T>::scratch_size() const noexcept {
 }
 
 template <class T>
+std::size_t PackedCell<T>::kept_size() const noexcept {
+  const std::size_t lanes = kernels().lanes;
+  const std::size_t padded = (hidden_size() + lanes - 1) / lanes * lanes;
+  switch (kind_) {
+    case CellKind::kLstm:
+    case CellKind::kGru:
+      return 4 * padded;
+    case CellKind::kGruBefore:
+      return 3 * padded;
+    case CellKind::kRnnTanh:
+    case CellKind::kRnnRelu:
+      break;
+  }
+  return 0;
+}
+
+template <class T>
 void PackedCell<T>::input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept {
   const auto run = [&](const kernels::PackedMatrix<T>& matrix) {
     kernels().input_part(matrix, x, pre, rows, share.of(matrix.blocks));
@@ -116,7 +133,8 @@ void StepRows<T>::place(std::size_t r, const kernels::Row<T>& row, T* scratch) n
   } else if (form_ == Form::kResetBefore) {
     rows_[r].h_out = scratch;           // r * h
     rows_[r].c_out = scratch + units_;  // z
-    candidate_rows_[r] = {.x = row.x, .h = scratch, .c = scratch + units_, .h_out = row.h_out};
+    candidate_rows_[r] = {
+        .x = row.x, .h = scratch, .c = scratch + units_, .h_out = row.h_out, .kept = row.kept};
     if (row.pre != nullptr) candidate_rows_[r].pre = row.pre + candidate_pre_;
   }
 }
@@ -136,15 +154,16 @@ void StepRows<T>::set_pre(std::size_t r, const T* pre) noexcept {
 template <class T>
 void StepRows<T>::advance(std::size_t count, const RowStrides& strides) noexcept {
   is_downward_ = !is_downward_;
-  const auto move_inputs = [&](kernels::Row<T>& row) {
+  const auto move_along = [&](kernels::Row<T>& row) {
     row.x += strides.x;
     row.pre += strides.pre;
+    row.kept += strides.kept;
   };
   switch (form_) {
     case Form::kPlain:
       for (std::size_t r = 0; r < count; ++r) {
         kernels::Row<T>& row = rows_[r];
-        move_inputs(row);
+        move_along(row);
         row.h = row.h_out;
         row.h_out += strides.h;
         row.c = row.c_out;
@@ -154,18 +173,24 @@ void StepRows<T>::advance(std::size_t count, const RowStrides& strides) noexcept
     case Form::kProjected:
       for (std::size_t r = 0; r < count; ++r) {
         kernels::Row<T>& row = rows_[r];
-        move_inputs(row);
+        move_along(row);
         row.h = projected_[r];
         projected_[r] += strides.h;
+        row.h_out += strides.scratch;
+        unprojected_[r] += strides.scratch;
         row.c = row.c_out;
         row.c_out += strides.c;
       }
       break;
     case Form::kResetBefore:
       for (std::size_t r = 0; r < count; ++r) {
-        move_inputs(rows_[r]);
-        move_inputs(candidate_rows_[r]);
+        move_along(rows_[r]);
+        move_along(candidate_rows_[r]);
         rows_[r].h = candidate_rows_[r].h_out;
+        rows_[r].h_out += strides.scratch;
+        rows_[r].c_out += strides.scratch;
+        candidate_rows_[r].h += strides.scratch;
+        candidate_rows_[r].c += strides.scratch;
         candidate_rows_[r].h_out += strides.h;
       }
       break;

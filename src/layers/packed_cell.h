@@ -62,6 +62,8 @@ struct RowStrides {
   std::ptrdiff_t pre = 0;
   std::ptrdiff_t h = 0;
   std::ptrdiff_t c = 0;  // 0: c is updated in place
+  std::ptrdiff_t kept = 0;
+  std::ptrdiff_t scratch = 0;  // 0: one step's scratch serves all
 };
 
 /// The rows of a step, in the forms that the stages take. Made once, then moved from step to step.
@@ -120,8 +122,10 @@ class PackedCell {
   std::size_t blocks() const noexcept { return gates_.matrix.blocks; }
   /// Elements of a row's input part, of all stages.
   std::size_t pre_size() const noexcept { return gates_pre_size() + candidate_pre_size(); }
-  /// Elements of scratch that a row needs.
+  /// Elements of scratch that a row needs: LSTM with projection m [H]; GRU, reset before, r h and z [2H].
   std::size_t scratch_size() const noexcept;
+  /// Elements that a row's step keeps for the way back (kernels::Row::kept).
+  std::size_t kept_size() const noexcept;
 
   /// The input parts (bias + W x) of rows that may belong to many steps: pre[r] has pre_size() elements,
   /// aligned to a vector. Does this share's units only. Leaves pre[] changed.

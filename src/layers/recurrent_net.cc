@@ -37,6 +37,14 @@ TensorView<T> time_first(TensorView<T> view, SequenceLayout layout) {
   return TensorView<T>(view.data(), Shape({view.dim(0), 1, view.dim(1)}), strides);
 }
 
+// to = from, row by row; [T, B, F] both, from contiguous, to with neighbouring features.
+template <class T>
+void copy_rows(TensorView<const T> from, TensorView<T> to) noexcept {
+  for (std::size_t t = 0; t < from.dim(0); ++t) {
+    for (std::size_t b = 0; b < from.dim(1); ++b) std::copy_n(&from(t, b, 0), from.dim(2), &to(t, b, 0));
+  }
+}
+
 Shape sequence_shape(std::size_t rank, SequenceLayout layout, std::size_t steps, std::size_t batch,
                      std::size_t features) {
   if (rank == 2) return Shape({steps, features});
@@ -176,7 +184,7 @@ void RecurrentNet<T>::check_input(std::string_view call, TensorView<const T> x, 
 template <class T>
 RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
                                             SequenceLayout layout, const RecurrentPlan* plan,
-                                            RecurrentOutput<T>&& reuse) const {
+                                            RecurrentOutput<T>&& reuse, RecurrentRecord<T>* record) const {
   const std::string call = std::string(options_.type) + "::forward";
   const std::size_t rank = x.rank();
   const bool is_batch_first = layout == SequenceLayout::kBatchFirst;
@@ -235,6 +243,11 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
                         .h_n = out.h_n.data(),
                         .c_n = out.c_n.data()};
   if (in.cell_sequence) work.c_sequence = time_first(out.c_sequence.view(), layout);
+  if (record != nullptr) {
+    make_record(sequence, in, *record);
+    record->copy = std::move(copy);
+    work.record = record;
+  }
   const auto threads = static_cast<std::size_t>(thread_limit(in.threads));
   const RecurrentShape sizes = shape(steps, batch);
   const RecurrentPlan chosen = plan != nullptr ? *plan : plan_recurrent(sizes, threads);
@@ -248,7 +261,43 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
     const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
     print_verbose(call, cells_[0].kernels().target, sizes, chosen, took.count());
   }
+  if (record != nullptr) {
+    record->outputs.back() = Tensor<T>(TensorView<const T>(work.y));
+    if (in.cell_sequence) copy_rows<T>(record->cells.back().view(), work.c_sequence);
+  }
   return out;
+}
+
+template <class T>
+void RecurrentNet<T>::make_record(TensorView<const T> x, const RecurrentInput<T>& in,
+                                  RecurrentRecord<T>& record) const {
+  const std::size_t steps = x.dim(0);
+  const std::size_t batch = x.dim(1);
+  const bool has_c = options_.kind == CellKind::kLstm;
+  record = {};
+  record.x = x;
+  record.lengths.assign(in.lengths.begin(), in.lengths.end());
+  const auto state = [&](TensorView<const T> given, std::size_t features) {
+    Tensor<T> copy = given ? Tensor<T>(given) : Tensor<T>({cells_.size(), batch, features});
+    return std::move(copy).reshaped({cells_.size(), batch, features});
+  };
+  record.h0 = state(in.h0, options_.state_size());
+  if (has_c) record.c0 = state(in.c0, options_.hidden_size);
+  const std::size_t directions = options_.directions();
+  for (std::size_t layer = 0; layer < options_.num_layers; ++layer) {
+    // The last layer's output is the call's own, and copied when it is there. Others are read by the layer
+    // above past a row's length, too.
+    Tensor<T>& output = record.outputs.emplace_back();
+    if (layer + 1 < options_.num_layers)
+      output = Tensor<T>({steps, batch, directions * options_.state_size()});
+    if (has_c) {
+      record.cells.push_back(Tensor<T>({steps, batch, directions * options_.hidden_size}));
+    }
+  }
+  for (const PackedCell<T>& cell : cells_) {
+    record.kept.push_back(Tensor<T>::uninitialized({steps, batch, cell.kept_size()}));
+    record.scratch.push_back(Tensor<T>::uninitialized({steps, batch, cell.scratch_size()}));
+  }
 }
 
 template <class T>

@@ -10,6 +10,7 @@
 
 #include "layers/packed_cell.h"
 #include "layers/recurrent_plan.h"
+#include "layers/recurrent_record.h"
 #include "sluice/module.h"
 #include "sluice/recurrent.h"
 #include "sluice/state_dict.h"
@@ -49,9 +50,10 @@ class RecurrentNet {
   RecurrentNet(const RecurrentOptions& options, const StateDict<T>& weights, const std::string& prefix);
 
   /// LSTM::forward and its kin. `plan` overrides what plan_recurrent would choose (no more than a test needs:
-  /// the result does not depend on it).
+  /// the result does not depend on it). `record` takes what the way back needs (RecurrentBackward).
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in, SequenceLayout layout,
-                             const RecurrentPlan* plan = nullptr, RecurrentOutput<T>&& reuse = {}) const;
+                             const RecurrentPlan* plan = nullptr, RecurrentOutput<T>&& reuse = {},
+                             RecurrentRecord<T>* record = nullptr) const;
   /// Module::run.
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const;
   /// Module::stepper. Throws Error for a bidirectional net, ShapeError for another input_size.
@@ -62,6 +64,9 @@ class RecurrentNet {
   double flops_per_step() const noexcept;
 
   const RecurrentOptions& options() const noexcept { return options_; }
+  const std::string& prefix() const noexcept { return prefix_; }
+  /// The parameters of one cell, in order: weight_ih, weight_hh, bias_ih and bias_hh, weight_hr.
+  std::vector<ParameterInfo> cell_parameters(std::size_t layer, std::size_t direction) const;
   const PackedCell<T>& cell(std::size_t layer, std::size_t direction = 0) const noexcept {
     return cells_[layer * options_.directions() + direction];
   }
@@ -69,7 +74,7 @@ class RecurrentNet {
   RecurrentShape shape(std::size_t steps, std::size_t batch) const noexcept;
 
  private:
-  std::vector<ParameterInfo> cell_parameters(std::size_t layer, std::size_t direction) const;
+  void make_record(TensorView<const T> x, const RecurrentInput<T>& in, RecurrentRecord<T>& record) const;
   void check_input(std::string_view call, TensorView<const T> x, const RecurrentInput<T>& in,
                    std::size_t steps, std::size_t batch) const;
 

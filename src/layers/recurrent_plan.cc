@@ -98,9 +98,9 @@ double recurrent_cost_ns(const RecurrentShape& shape, const RecurrentPlan& plan)
     const double others = 1 - 1 / static_cast<double>(plan.unit_groups);
     const double exchanged =
         directions * row_count * others * static_cast<double>(shape.state_size * shape.element_bytes);
-    step_ns += static_cast<double>(layers) *
-               (static_cast<double>(shape.stages * plan.unit_groups) * kMeetingNs +
-                exchanged / kBytesPerNsExchange);
+    step_ns +=
+        static_cast<double>(layers) *
+        (static_cast<double>(shape.stages * plan.unit_groups) * kMeetingNs + exchanged / kBytesPerNsExchange);
   }
   double waiting_ns = 0;
   if (plan.layer_groups > 1) {

@@ -20,7 +20,7 @@ RecurrentRun<T>::RecurrentRun(std::span<const PackedCell<T>> cells, std::size_t 
       ahead_steps_(plan.ahead_steps),
       wave_steps_(plan.wave_steps()) {
   // Two in turn; where layers go side by side, one a layer.
-  const std::size_t most = plan.layer_groups > 1 ? layers_ : 2;
+  const std::size_t most = call.record != nullptr ? 0 : plan.layer_groups > 1 ? layers_ : 2;
   for (std::size_t i = 0; i < most && i + 1 < layers_; ++i) {
     between_.emplace_back(Shape({call.x.dim(0), call.x.dim(1), directions * cells[0].state_size()}));
   }
@@ -147,12 +147,16 @@ void RecurrentRun<T>::run_worker(Worker& worker) noexcept {
 
 template <class T>
 TensorView<const T> RecurrentRun<T>::layer_input(std::size_t layer) const noexcept {
-  return layer == 0 ? call_.x : between_[(layer - 1) % between_.size()].view();
+  if (layer == 0) return call_.x;
+  if (call_.record != nullptr) return call_.record->outputs[layer - 1].view();
+  return between_[(layer - 1) % between_.size()].view();
 }
 
 template <class T>
 TensorView<T> RecurrentRun<T>::layer_output(std::size_t layer) noexcept {
-  return layer + 1 == layers_ ? call_.y : between_[layer % between_.size()].view();
+  if (layer + 1 == layers_) return call_.y;
+  if (call_.record != nullptr) return call_.record->outputs[layer].view();
+  return between_[layer % between_.size()].view();
 }
 
 template <class T>
@@ -172,15 +176,27 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   walk.h_n = call_.h_n + (layer * directions_ + direction) * batch * cell.state_size();
   const bool has_c = cell.kind() == CellKind::kLstm;
   if (has_c) walk.c_n = call_.c_n + (layer * directions_ + direction) * batch * cell.hidden_size();
-  const bool keeps_c = has_c && !call_.c_sequence.is_null() && layer + 1 == layers_;
+  RecurrentRecord<T>* const record = call_.record;
+  TensorView<T> c_sequence;
+  if (has_c && record != nullptr) {
+    c_sequence = record->cells[layer].view();
+  } else if (has_c && layer + 1 == layers_) {
+    c_sequence = call_.c_sequence;
+  }
+  const bool keeps_c = !c_sequence.is_null();
   const TensorView<T> y = layer_output(layer);
   const std::ptrdiff_t sign = walk.is_reverse ? -1 : 1;
   walk.strides = {
       .x = ahead_steps_ > 0 ? 0 : sign * walk.x.stride(0),
       .pre = ahead_steps_ > 0 ? static_cast<std::ptrdiff_t>(group.rows.size() * cell.pre_size()) : 0,
       .h = sign * y.stride(0),
-      .c = keeps_c ? sign * call_.c_sequence.stride(0) : 0};
+      .c = keeps_c ? sign * c_sequence.stride(0) : 0};
   T* scratch = worker.group->scratch.data() + walk.slot * group.rows.size() * cell.scratch_size();
+  const std::size_t index = layer * directions_ + direction;
+  if (record != nullptr) {
+    walk.strides.kept = sign * static_cast<std::ptrdiff_t>(batch * cell.kept_size());
+    walk.strides.scratch = sign * static_cast<std::ptrdiff_t>(batch * cell.scratch_size());
+  }
   for (std::size_t r = 0; r < group.rows.size() && group.lengths[r] > 0; ++r) {
     const std::size_t b = group.rows[r];
     const std::size_t time = walk.is_reverse ? group.lengths[r] - 1 : 0;
@@ -191,9 +207,15 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
     if (has_c) {
       T* c = walk.c_n + b * cell.hidden_size();
       row.c = c;
-      row.c_out = keeps_c ? &call_.c_sequence(time, b, direction * cell.hidden_size()) : c;
+      row.c_out = keeps_c ? &c_sequence(time, b, direction * cell.hidden_size()) : c;
     }
-    walk.steps->place(r, row, scratch + r * cell.scratch_size());
+    T* own = scratch + r * cell.scratch_size();
+    if (record != nullptr) {
+      const std::size_t at = time * batch + b;
+      if (cell.kept_size() > 0) row.kept = record->kept[index].data() + at * cell.kept_size();
+      own = record->scratch[index].data() + at * cell.scratch_size();
+    }
+    walk.steps->place(r, row, own);
   }
   return walk;
 }

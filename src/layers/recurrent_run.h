@@ -11,6 +11,7 @@
 #include "core/spin_barrier.h"
 #include "layers/packed_cell.h"
 #include "layers/recurrent_plan.h"
+#include "layers/recurrent_record.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
@@ -24,6 +25,7 @@ struct RecurrentCall {
   TensorView<T> c_sequence;                 // [T, B, D*H] for the last layer's c, last stride 1; or null
   T* h_n = nullptr;                         // [L*D, B, H_out]: initial states on entry, final ones on return
   T* c_n = nullptr;                         // [L*D, B, H], LSTM
+  RecurrentRecord<T>* record = nullptr;     // null, or where to keep what the way back needs, made to fit
 };
 
 /// Takes all memory when made; `run` takes none, cannot fail, and leaves one thread where the plan says so.

@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "layers/recurrent_backward.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "core/check.h"
+#include "core/threads.h"
+#include "kernels/transpose.h"
+#include "layers/row_products.h"
+#include "layers/sequence.h"
+
+namespace sluice {
+namespace {
+
+using kernels::BackwardRow;
+
+// Which gates a list of pre-activations' gradients holds.
+struct GateRange {
+  std::size_t first;
+  std::size_t count;
+};
+
+// The lists of a cell, as the products take them. `state` goes with h of the step before; `input` with x.
+//   LSTM, RNN           one list for both
+//   GRU                 r, z, n as U h and as W x enter them
+//   GRU, reset before   r, z; and n, which goes with r h in place of h
+struct Lists {
+  GateRange state;
+  std::optional<GateRange> second;
+  bool state_takes_x;
+  bool second_takes_h;
+};
+Lists lists_of(CellKind kind) noexcept {
+  switch (kind) {
+    case CellKind::kLstm:
+      return {{0, 4}, std::nullopt, true, false};
+    case CellKind::kGru:
+      return {{0, 3}, GateRange{0, 3}, false, false};
+    case CellKind::kGruBefore:
+      return {{0, 2}, GateRange{2, 1}, true, true};
+    case CellKind::kRnnTanh:
+    case CellKind::kRnnRelu:
+      break;
+  }
+  return {{0, 1}, std::nullopt, true, false};
+}
+
+// Rows of `weight` [gates*units, N] in the order of a list: [blocks][gates][lanes], zeros past the last unit.
+template <class T>
+Tensor<T> in_list_order(TensorView<const T> weight, GateRange gates, std::size_t units, std::size_t lanes) {
+  const std::size_t blocks = (units + lanes - 1) / lanes;
+  const std::size_t columns = weight.dim(1);
+  Tensor<T> ordered({blocks * gates.count * lanes, columns});
+  for (std::size_t gate = 0; gate < gates.count; ++gate) {
+    for (std::size_t unit = 0; unit < units; ++unit) {
+      const std::size_t to = (unit / lanes * gates.count + gate) * lanes + unit % lanes;
+      const TensorView<const T> row = weight.select(0, (gates.first + gate) * units + unit);
+      for (std::size_t i = 0; i < columns; ++i) ordered(to, i) = row(i);
+    }
+  }
+  return ordered;
+}
+
+template <class T>
+void add_to(const T* from, T* to, std::size_t n) noexcept {
+  for (std::size_t i = 0; i < n; ++i) to[i] += from[i];
+}
+
+// The gradients of a weight and a bias, from sums [N + 1][list]: the last row is the bias's. Either may be
+// null.
+template <class T>
+void add_weight_gradient(const Tensor<T>& sums, GateRange gates, std::size_t units, std::size_t lanes,
+                         TensorView<T> weight, TensorView<T> bias) {
+  const std::size_t columns = sums.dim(0) - 1;
+  const std::size_t list = sums.dim(1);
+  const auto transpose = kernels::transpose_kernel<T>();
+  Tensor<T> lane_rows({lanes, columns});
+  for (std::size_t first = 0; first < units; first += lanes) {
+    const std::size_t count = std::min(lanes, units - first);
+    for (std::size_t gate = 0; gate < gates.count; ++gate) {
+      const std::size_t at = (first / lanes * gates.count + gate) * lanes;
+      const std::size_t row = (gates.first + gate) * units + first;
+      if (weight) {
+        transpose(sums.data() + at, static_cast<std::ptrdiff_t>(list), lane_rows.data(),
+                  static_cast<std::ptrdiff_t>(columns), columns, count);
+        for (std::size_t i = 0; i < count; ++i) {
+          for (std::size_t k = 0; k < columns; ++k) weight(row + i, k) += lane_rows(i, k);
+        }
+      }
+      if (bias) {
+        for (std::size_t i = 0; i < count; ++i) bias(row + i) += sums(columns, at + i);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+RecurrentBackward<T>::RecurrentBackward(const RecurrentNet<T>& net, const StateDict<T>& weights)
+    : options_(net.options()), kernels_(&net.cell(0).kernels()) {
+  for (std::size_t layer = 0; layer < options_.num_layers; ++layer) {
+    for (std::size_t direction = 0; direction < options_.directions(); ++direction) {
+      const std::vector<ParameterInfo> names = net.cell_parameters(layer, direction);
+      const std::size_t lanes = kernels_->lanes;
+      const std::size_t units = options_.hidden_size;
+      const TensorView<const T> w = weights.at(names[0].name, names[0].shape);
+      const TensorView<const T> u = weights.at(names[1].name, names[1].shape);
+      const Lists lists = lists_of(options_.kind);
+      const auto transposed = [&](const Tensor<T>& rows) {
+        return pack_plain<T>(rows.view().transpose(0, 1), {}, {}, {});
+      };
+      const auto add_input = [&](Cell& cell, GateRange gates) {
+        const Tensor<T> rows = in_list_order(w, gates, units, lanes);
+        cell.inputs.emplace_back(TensorView<const T>(rows.view().transpose(0, 1)));
+      };
+      Cell cell{transposed(in_list_order(u, lists.state, units, lanes)), std::nullopt, {}};
+      if (lists.state_takes_x) add_input(cell, lists.state);
+      if (lists.second) add_input(cell, *lists.second);
+      if (lists.second_takes_h) cell.second = transposed(in_list_order(u, *lists.second, units, lanes));
+      if (options_.proj_size > 0) {
+        const TensorView<const T> weight_hr = weights.at(names.back().name, names.back().shape);
+        cell.second = pack_plain<T>(weight_hr.transpose(0, 1), {}, {}, {});
+      }
+      cells_.push_back(std::move(cell));
+    }
+  }
+}
+
+// The way back through one layer and direction of a recorded call.
+template <class T>
+class RecurrentCellBackward {
+ public:
+  // What does not change from cell to cell.
+  struct Call {
+    const RecurrentRecord<T>& record;
+    const RecurrentOptions& options;
+    const kernels::PackedGemm<T>& kernels;
+    std::size_t steps;
+    std::size_t batch;
+    int threads;
+
+    std::size_t length(std::size_t row) const noexcept {
+      return record.lengths.empty() ? steps : static_cast<std::size_t>(record.lengths[row]);
+    }
+    bool is_ragged() const noexcept { return !record.lengths.empty(); }
+  };
+
+  RecurrentCellBackward(const Call& call, std::size_t layer, std::size_t direction,
+                        const PackedWeights<T>& state, const PackedWeights<T>* second)
+      : call_(call),
+        layer_(layer),
+        direction_(direction),
+        index_(layer * call.options.directions() + direction),
+        lists_(lists_of(call.options.kind)),
+        state_(state),
+        second_(second) {
+    const std::size_t lanes = call.kernels.lanes;
+    padded_ = (call.options.hidden_size + lanes - 1) / lanes * lanes;
+    pre_ = make_list(lists_.state.count * padded_);
+    if (lists_.second) pre_second_ = make_list(lists_.second->count * padded_);
+    if (call.options.proj_size > 0) projected_ = Tensor<T>({call.steps, call.batch, call.options.proj_size});
+    const std::size_t batch = call.batch;
+    carry_ = Tensor<T>({batch, call.options.hidden_size});
+    last_ = Tensor<T>({batch, call.options.state_size()});
+    grad_h0_ = Tensor<T>({batch, call.options.state_size()});
+  }
+
+  // Gradients of the layer's output [T, B, D*H_out] and final states; null for none.
+  void walk(TensorView<const T> output, TensorView<const T> c_sequence, const T* h_n, const T* c_n) {
+    const std::size_t batch = call_.batch;
+    const std::size_t H = call_.options.hidden_size, S = call_.options.state_size();
+    if (c_n != nullptr) std::copy_n(c_n, batch * H, carry_.data());
+    std::vector<std::size_t> order(batch);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return call_.length(a) > call_.length(b); });
+    const std::size_t operations = call_.steps * pre_.dim(2) * S + 1;
+    // Dealt out one by one, so that groups have as many rows as each other at every step.
+    const std::size_t most = std::max<std::size_t>(batch * operations / kOperationsPerThread, 1);
+    const std::size_t groups =
+        std::min({batch, most, static_cast<std::size_t>(most > 1 ? thread_limit(call_.threads) : 1)});
+    parallel_ranges(groups, 1, call_.threads, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t group = begin; group < end; ++group) {
+        std::vector<std::size_t> rows;
+        for (std::size_t i = group; i < batch; i += groups) rows.push_back(order[i]);
+        walk_rows(rows, output, c_sequence, h_n);
+      }
+    });
+  }
+
+  // Gradients of the cell's parameters, in the order of cell_parameters; null: not wanted.
+  void add_parameter_gradients(TensorView<const T> x, std::span<const TensorView<T>> parameters) const {
+    const bool has_bias = call_.options.has_bias;
+    const TensorView<T> bias_ih = has_bias ? parameters[2] : TensorView<T>();
+    const TensorView<T> bias_hh = has_bias ? parameters[3] : TensorView<T>();
+    if (parameters[0] || bias_ih) {
+      const Tensor<T> features = transposed_input(x);
+      if (lists_.state_takes_x) add_products(features, pre_, lists_.state, parameters[0], bias_ih);
+      if (lists_.second) add_products(features, pre_second_, *lists_.second, parameters[0], bias_ih);
+    }
+    if (parameters[1] || bias_hh) {
+      add_products(transposed_state(), pre_, lists_.state, parameters[1], bias_hh);
+      if (lists_.second_takes_h) {
+        add_products(transposed_scratch(), pre_second_, *lists_.second, parameters[1], bias_hh);
+      }
+    }
+    if (call_.options.proj_size > 0 && parameters.back()) add_projection_gradient(parameters.back());
+  }
+
+  // Adds the gradient of x [T, B, I].
+  void add_input_gradient(const std::vector<PackedLinear<T>>& inputs, Tensor<T>& grad_x,
+                          bool is_first) const {
+    const std::size_t rows = call_.steps * call_.batch;
+    std::size_t i = 0;
+    const auto add = [&](const Tensor<T>& list) {
+      const PackedLinear<T>& linear = inputs[i++];
+      const auto in = static_cast<std::ptrdiff_t>(linear.in()),
+                 out = static_cast<std::ptrdiff_t>(linear.out());
+      if (is_first) {
+        linear.run(list.data(), in, grad_x.data(), out, rows, call_.threads);
+        is_first = false;
+        return;
+      }
+      Tensor<T> more = Tensor<T>::uninitialized(grad_x.shape());
+      linear.run(list.data(), in, more.data(), out, rows, call_.threads);
+      parallel_ranges(more.size(), kElementsPerThread_, call_.threads,
+                      [&](std::size_t begin, std::size_t end) {
+                        add_to(more.data() + begin, grad_x.data() + begin, end - begin);
+                      });
+    };
+    if (lists_.state_takes_x) add(pre_);
+    if (lists_.second) add(pre_second_);
+  }
+
+  const Tensor<T>& grad_h0() const noexcept { return grad_h0_; }  // [B, H_out]
+  const Tensor<T>& grad_c0() const noexcept { return carry_; }    // [B, H], LSTM
+
+ private:
+  static constexpr std::size_t kElementsPerThread_ = std::size_t{1} << 16;
+
+  Tensor<T> make_list(std::size_t size) const {
+    const Shape shape{call_.steps, call_.batch, size};
+    // Past a row's length there is no gradient.
+    return call_.is_ragged() ? Tensor<T>(shape) : Tensor<T>::uninitialized(shape);
+  }
+  std::size_t time(std::size_t row, std::size_t step) const noexcept {
+    return direction_ == 0 ? step : call_.length(row) - 1 - step;
+  }
+  bool carries_h() const noexcept {
+    return call_.options.kind == CellKind::kGru || call_.options.kind == CellKind::kGruBefore;
+  }
+  const T* output_of(std::size_t row, std::size_t step) const noexcept {
+    const Tensor<T>& outputs = call_.record.outputs[layer_];
+    return outputs.data() + (time(row, step) * call_.batch + row) * outputs.dim(2) +
+           direction_ * call_.options.state_size();
+  }
+  const T* c_of(std::size_t row, std::size_t step) const noexcept {
+    const Tensor<T>& cells = call_.record.cells[layer_];
+    return cells.data() + (time(row, step) * call_.batch + row) * cells.dim(2) +
+           direction_ * call_.options.hidden_size;
+  }
+  const T* h_before(std::size_t row, std::size_t step) const noexcept {
+    if (step > 0) return output_of(row, step - 1);
+    return call_.record.h0.data() + (index_ * call_.batch + row) * call_.options.state_size();
+  }
+  const T* c_before(std::size_t row, std::size_t step) const noexcept {
+    if (step > 0) return c_of(row, step - 1);
+    return call_.record.c0.data() + (index_ * call_.batch + row) * call_.options.hidden_size;
+  }
+  static T* at(Tensor<T>& list, std::size_t time, std::size_t row) noexcept {
+    return list.data() + (time * list.dim(1) + row) * list.dim(2);
+  }
+
+  // All but `later`, `grad`.
+  BackwardRow<T> make_row(std::size_t row, std::size_t step) noexcept {
+    const std::size_t t = time(row, step);
+    const std::size_t H = call_.options.hidden_size;
+    BackwardRow<T> made;
+    const Tensor<T>& kept = call_.record.kept[index_];
+    if (kept.dim(2) > 0) made.kept = kept.data() + (t * call_.batch + row) * kept.dim(2);
+    made.carry = carry_.data() + row * H;
+    made.pre = at(pre_, t, row);
+    if (lists_.second) made.pre_x = at(pre_second_, t, row);
+    switch (call_.options.kind) {
+      case CellKind::kLstm:
+        made.before = c_before(row, step);
+        made.state = c_of(row, step);
+        break;
+      case CellKind::kGru:
+      case CellKind::kGruBefore:
+        made.before = h_before(row, step);
+        break;
+      case CellKind::kRnnTanh:
+      case CellKind::kRnnRelu:
+        made.state = output_of(row, step);
+        break;
+    }
+    return made;
+  }
+
+  // All steps of some rows, in order of falling length.
+  void walk_rows(const std::vector<std::size_t>& order, TensorView<const T> output,
+                 TensorView<const T> c_sequence, const T* h_n) {
+    const std::size_t H = call_.options.hidden_size, S = call_.options.state_size();
+    const Tensor<T> zeros({pre_.dim(2)});
+    std::vector<BackwardRow<T>> rows(order.size());
+    std::vector<const T*> from(order.size());
+    std::vector<T*> to(order.size());
+    std::size_t active = 0;
+    bool is_downward = false;
+    const std::size_t longest = order.empty() ? 0 : call_.length(order[0]);
+    for (std::size_t step = longest; step-- > 0; is_downward = !is_downward) {
+      while (active < order.size() && call_.length(order[active]) > step) ++active;
+      for (std::size_t i = 0; i < active; ++i) {
+        const std::size_t row = order[i];
+        const std::size_t t = time(row, step);
+        const bool is_last = step + 1 == call_.length(row);
+        rows[i] = make_row(row, step);
+        rows[i].later = is_last ? zeros.data() : at(pre_, time(row, step + 1), row);
+        if (output) rows[i].grad = &output(t, row, direction_ * S);
+        if (is_last && h_n != nullptr) {
+          T* const sum = last_.data() + row * S;
+          std::copy_n(h_n + row * S, S, sum);
+          if (output) add_to(rows[i].grad, sum, S);
+          rows[i].grad = sum;
+        }
+        if (c_sequence) add_to(&c_sequence(t, row, direction_ * H), rows[i].carry, H);
+      }
+      run_step(order, rows, from, to, active, step, is_downward);
+    }
+    finish_rows(order, from, to, h_n);
+  }
+
+  void run_step(const std::vector<std::size_t>& order, std::vector<BackwardRow<T>>& rows,
+                std::vector<const T*>& from, std::vector<T*>& to, std::size_t active, std::size_t step,
+                bool is_downward) noexcept {
+    const auto sweep = [is_downward](const PackedWeights<T>& weights) {
+      return kernels::BlockSweep{0, weights.matrix.blocks, is_downward};
+    };
+    const kernels::PackedGemm<T>& kernels = call_.kernels;
+    switch (call_.options.kind) {
+      case CellKind::kLstm:
+        if (call_.options.proj_size > 0) {
+          // The gradient of h, which the projection made, and then of m, from which it made it.
+          for (std::size_t i = 0; i < active; ++i) {
+            from[i] = rows[i].later;
+            to[i] = at(projected_, time(order[i], step), order[i]);
+          }
+          kernels.linear(state_.matrix, from.data(), to.data(), active, sweep(state_));
+          for (std::size_t i = 0; i < active; ++i) {
+            if (rows[i].grad != nullptr) add_to(rows[i].grad, to[i], call_.options.proj_size);
+            rows[i].grad = nullptr;
+            rows[i].later = to[i];
+          }
+          kernels.lstm_backward(second_->matrix, rows.data(), active, sweep(*second_));
+        } else {
+          kernels.lstm_backward(state_.matrix, rows.data(), active, sweep(state_));
+        }
+        break;
+      case CellKind::kGru:
+        kernels.gru_backward(state_.matrix, rows.data(), active, sweep(state_));
+        break;
+      case CellKind::kGruBefore:
+        kernels.gru_before_candidate_backward(state_.matrix, rows.data(), active, sweep(state_));
+        for (std::size_t i = 0; i < active; ++i) {
+          rows[i].grad = nullptr;
+          rows[i].later = rows[i].pre_x;
+        }
+        kernels.gru_before_gates_backward(second_->matrix, rows.data(), active, sweep(*second_));
+        break;
+      case CellKind::kRnnTanh:
+        kernels.rnn_tanh_backward(state_.matrix, rows.data(), active, sweep(state_));
+        break;
+      case CellKind::kRnnRelu:
+        kernels.rnn_relu_backward(state_.matrix, rows.data(), active, sweep(state_));
+        break;
+    }
+  }
+
+  // The gradient of h0, from the first step's.
+  void finish_rows(const std::vector<std::size_t>& order, std::vector<const T*>& from, std::vector<T*>& to,
+                   const T* h_n) noexcept {
+    const std::size_t S = call_.options.state_size();
+    std::size_t count = 0;
+    for (const std::size_t row : order) {
+      T* const grad = grad_h0_.data() + row * S;
+      if (call_.length(row) == 0) {
+        if (h_n != nullptr) std::copy_n(h_n + row * S, S, grad);
+        continue;
+      }
+      from[count] = at(pre_, time(row, 0), row);
+      to[count++] = grad;
+    }
+    call_.kernels.linear(state_.matrix, from.data(), to.data(), count, {0, state_.matrix.blocks});
+    if (!carries_h()) return;
+    for (const std::size_t row : order) {
+      if (call_.length(row) > 0) add_to(carry_.data() + row * S, grad_h0_.data() + row * S, S);
+    }
+  }
+
+  // [F + 1, T*B]: columns of ones where a row has a step, zeros past its end, whatever stood there.
+  Tensor<T> make_transposed(std::size_t features) const {
+    Tensor<T> all = Tensor<T>::uninitialized({features + 1, call_.steps * call_.batch});
+    std::fill_n(all.data() + features * all.dim(1), all.dim(1), T{1});
+    return all;
+  }
+  void clear_past_lengths(Tensor<T>& all) const noexcept {
+    for (std::size_t row = 0; call_.is_ragged() && row < call_.batch; ++row) {
+      for (std::size_t t = call_.length(row); t < call_.steps; ++t) {
+        for (std::size_t f = 0; f < all.dim(0); ++f) all(f, t * call_.batch + row) = T{0};
+      }
+    }
+  }
+  // Columns [first, first + rows) = rows of `from`, `stride` apart.
+  void transpose_rows(const T* from, std::ptrdiff_t stride, std::size_t rows, std::size_t first,
+                      Tensor<T>& all) const noexcept {
+    if (rows == 0) return;
+    kernels::transpose_kernel<T>()(from, stride, all.data() + first, static_cast<std::ptrdiff_t>(all.dim(1)),
+                                   rows, all.dim(0) - 1);
+  }
+  Tensor<T> transposed_input(TensorView<const T> x) const {
+    Tensor<T> all = make_transposed(x.dim(2));
+    parallel_ranges(call_.steps, kElementsPerThread_ / (call_.batch * x.dim(2) + 1) + 1, call_.threads,
+                    [&](std::size_t begin, std::size_t end) {
+                      for (std::size_t t = begin; t < end; ++t) {
+                        transpose_rows(&x(t, 0, 0), x.stride(1), call_.batch, t * call_.batch, all);
+                      }
+                    });
+    clear_past_lengths(all);
+    return all;
+  }
+  // h of the step before each.
+  Tensor<T> transposed_state() const {
+    const std::size_t S = call_.options.state_size(), batch = call_.batch;
+    Tensor<T> all = make_transposed(S);
+    const Tensor<T>& outputs = call_.record.outputs[layer_];
+    const auto stride = static_cast<std::ptrdiff_t>(outputs.dim(2));
+    const T* const h0 = call_.record.h0.data() + index_ * batch * S;
+    parallel_ranges(
+        call_.steps, kElementsPerThread_ / (batch * S + 1) + 1, call_.threads,
+        [&](std::size_t begin, std::size_t end) {
+          for (std::size_t t = begin; t < end; ++t) {
+            const bool is_first = direction_ == 0 ? t == 0 : t + 1 == call_.steps;
+            const std::size_t before = direction_ == 0 ? t - 1 : t + 1;
+            const T* from = is_first ? h0 : outputs.data() + before * batch * outputs.dim(2) + direction_ * S;
+            transpose_rows(from, is_first ? static_cast<std::ptrdiff_t>(S) : stride, batch, t * batch, all);
+          }
+        });
+    // The way of the second direction begins where a row ends.
+    for (std::size_t row = 0; direction_ == 1 && row < batch; ++row) {
+      if (call_.length(row) == 0) continue;
+      const std::size_t column = (call_.length(row) - 1) * batch + row;
+      for (std::size_t f = 0; f < S; ++f) all(f, column) = h0[row * S + f];
+    }
+    clear_past_lengths(all);
+    return all;
+  }
+  // r h, or m: the first H elements of each step's scratch.
+  Tensor<T> transposed_scratch() const {
+    const std::size_t batch = call_.batch;
+    const Tensor<T>& scratch = call_.record.scratch[index_];
+    Tensor<T> all = make_transposed(call_.options.hidden_size);
+    transpose_rows(scratch.data(), static_cast<std::ptrdiff_t>(scratch.dim(2)), call_.steps * batch, 0, all);
+    clear_past_lengths(all);
+    return all;
+  }
+
+  void add_products(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, TensorView<T> weight,
+                    TensorView<T> bias) const {
+    Tensor<T> sums({features.dim(0), list.dim(2)});
+    add_row_products(features.data(), features.dim(1), features.dim(0), list.data(), features.dim(1),
+                     sums.data(), list.dim(2), call_.threads);
+    add_weight_gradient(sums, gates, call_.options.hidden_size, call_.kernels.lanes, weight, bias);
+  }
+
+  // weight_hr [P, H]: the projected gradients are one gate of P units.
+  void add_projection_gradient(TensorView<T> weight) const {
+    const std::size_t P = call_.options.proj_size, lanes = call_.kernels.lanes;
+    const std::size_t rows = call_.steps * call_.batch;
+    Tensor<T> list({call_.steps, call_.batch, (P + lanes - 1) / lanes * lanes});
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::copy_n(projected_.data() + r * P, P, list.data() + r * list.dim(2));
+    }
+    const Tensor<T> m = transposed_scratch();
+    Tensor<T> sums({m.dim(0), list.dim(2)});
+    add_row_products(m.data(), m.dim(1), m.dim(0), list.data(), rows, sums.data(), list.dim(2),
+                     call_.threads);
+    add_weight_gradient(sums, {0, 1}, P, lanes, weight, TensorView<T>());
+  }
+
+  const Call& call_;
+  std::size_t layer_;
+  std::size_t direction_;
+  std::size_t index_;  // layer * directions + direction
+  Lists lists_;
+  const PackedWeights<T>& state_;
+  const PackedWeights<T>* second_;
+  std::size_t padded_ = 0;  // hidden_size in whole vectors
+  Tensor<T> pre_;           // [T, B, list]
+  Tensor<T> pre_second_;    // [T, B, list]
+  Tensor<T> projected_;     // [T, B, P]: gradients of h
+  Tensor<T> carry_;         // [B, H]
+  Tensor<T> last_;          // [B, H_out]: gradients of the last step's output and of h_n
+  Tensor<T> grad_h0_;       // [B, H_out]
+};
+
+template <class T>
+RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& record,
+                                                     const RecurrentOutputGradients<T>& grads,
+                                                     std::span<const TensorView<T>> parameters, bool wants_x,
+                                                     int threads) const {
+  const std::size_t steps = record.x.dim(0), batch = record.x.dim(1);
+  const std::size_t D = options_.directions(), H = options_.hidden_size, S = options_.state_size();
+  const std::string call = std::string(options_.type) + "::backward";
+  const bool is_lstm = options_.kind == CellKind::kLstm;
+  if (grads.output) check_shape(call, "output", grads.output.shape(), Shape{steps, batch, D * S});
+  if (grads.h_n) check_shape(call, "h_n", grads.h_n.shape(), Shape{cells_.size(), batch, S});
+  if (grads.c_n) check_shape(call, "c_n", grads.c_n.shape(), Shape{cells_.size(), batch, H});
+  if (grads.c_sequence) check_shape(call, "c_sequence", grads.c_sequence.shape(), Shape{steps, batch, D * H});
+  const std::size_t per_cell = 2 + (options_.has_bias ? 2 : 0) + (options_.proj_size > 0 ? 1 : 0);
+  SLUICE_DCHECK(parameters.size() == per_cell * cells_.size());
+
+  RecurrentInputGradients<T> result;
+  result.h0 = Tensor<T>({cells_.size(), batch, S});
+  if (is_lstm) result.c0 = Tensor<T>({cells_.size(), batch, H});
+  if (batch == 0) {
+    if (wants_x) result.x = Tensor<T>(record.x.shape());
+    return result;
+  }
+  Tensor<T> h_n_copy, c_n_copy;
+  const TensorView<const T> h_n = grads.h_n ? contiguous(grads.h_n, h_n_copy) : grads.h_n;
+  const TensorView<const T> c_n = grads.c_n ? contiguous(grads.c_n, c_n_copy) : grads.c_n;
+  const typename RecurrentCellBackward<T>::Call work{record, options_, *kernels_, steps, batch, threads};
+  Tensor<T> above;  // the gradient of a layer's output, from the layer above
+  TensorView<const T> output = grads.output;
+  for (std::size_t layer = options_.num_layers; layer-- > 0;) {
+    const bool is_top = layer + 1 == options_.num_layers;
+    const TensorView<const T> x = layer == 0 ? record.x : record.outputs[layer - 1].view();
+    Tensor<T> grad_x;
+    if (layer > 0 || wants_x) grad_x = Tensor<T>::uninitialized({steps, batch, x.dim(2)});
+    for (std::size_t direction = 0; direction < D; ++direction) {
+      const std::size_t index = layer * D + direction;
+      const Cell& cell = cells_[index];
+      RecurrentCellBackward<T> back(work, layer, direction, cell.state,
+                                    cell.second ? &*cell.second : nullptr);
+      back.walk(output, is_top ? grads.c_sequence : TensorView<const T>(), h_n ? &h_n(index, 0, 0) : nullptr,
+                c_n ? &c_n(index, 0, 0) : nullptr);
+      std::copy_n(back.grad_h0().data(), batch * S, result.h0.data() + index * batch * S);
+      if (is_lstm) std::copy_n(back.grad_c0().data(), batch * H, result.c0.data() + index * batch * H);
+      back.add_parameter_gradients(x, parameters.subspan(index * per_cell, per_cell));
+      if (!grad_x.is_null()) back.add_input_gradient(cell.inputs, grad_x, direction == 0);
+    }
+    above = std::move(grad_x);
+    output = above.view();
+  }
+  if (wants_x) result.x = std::move(above);
+  return result;
+}
+
+template class RecurrentBackward<float>;
+template class RecurrentBackward<double>;
+
+}  // namespace sluice

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients through time: against central differences in double, and the same bits in every way to call.
+#include "layers/recurrent_backward.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "support/recurrent_cases.h"
+
+namespace sluice {
+namespace {
+
+using test::describe;
+using test::every_kind;
+using test::options_of;
+using test::RandomCall;
+
+// A loss that is linear in all that a call gives, so that its gradients with respect to those are the
+// factors.
+template <class T>
+struct Loss {
+  Tensor<T> output, h_n, c_n, c_sequence;
+
+  explicit Loss(const RecurrentOutput<T>& out)
+      : output(factors(out.output, 1)),
+        h_n(factors(out.h_n, 2)),
+        c_n(factors(out.c_n, 3)),
+        c_sequence(factors(out.c_sequence, 4)) {}
+
+  static Tensor<T> factors(const Tensor<T>& values, std::uint64_t seed) {
+    return values.is_null() ? Tensor<T>() : random_tensor<T>(values.shape(), -1, 1, seed);
+  }
+  static double dot(const Tensor<T>& a, const Tensor<T>& b) {
+    double sum = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a.data()[i] * b.data()[i]);
+    return sum;
+  }
+  double of(const RecurrentOutput<T>& out) const {
+    return dot(out.output, output) + dot(out.h_n, h_n) + dot(out.c_n, c_n) + dot(out.c_sequence, c_sequence);
+  }
+  RecurrentOutputGradients<T> gradients() const { return {output, h_n, c_n, c_sequence}; }
+};
+
+// Everything that a network's way back gives.
+template <class T>
+struct Gradients {
+  std::vector<Tensor<T>> parameters;
+  RecurrentInputGradients<T> inputs;
+};
+
+template <class T>
+Gradients<T> run_backward(const RecurrentOptions& options, const StateDict<T>& weights, TensorView<const T> x,
+                          const RecurrentInput<T>& in, const Loss<T>* loss = nullptr, int threads = 1) {
+  const RecurrentNet<T> net(options, weights, "");
+  const RecurrentBackward<T> backward(net, weights);
+  RecurrentRecord<T> record;
+  const RecurrentOutput<T> out =
+      net.forward(x, in, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<T>(), &record);
+  const Loss<T> own(out);
+  Gradients<T> grads;
+  std::vector<TensorView<T>> views;
+  for (const ParameterInfo& info : net.parameters()) grads.parameters.push_back(Tensor<T>(info.shape));
+  for (Tensor<T>& grad : grads.parameters) views.push_back(grad.view());
+  grads.inputs =
+      backward.run(record, (loss != nullptr ? *loss : own).gradients(), views, /*wants_x=*/true, threads);
+  return grads;
+}
+
+double loss_of(const RecurrentOptions& options, const StateDict<double>& weights, TensorView<const double> x,
+               const RecurrentInput<double>& in) {
+  const RecurrentNet<double> net(options, weights, "");
+  const RecurrentOutput<double> out = net.forward(x, in, SequenceLayout::kTimeFirst);
+  return Loss<double>(out).of(out);
+}
+
+// Each element of `values` moved both ways.
+template <class Evaluate>
+void expect_central_differences(Tensor<double>& values, const Tensor<double>& gradient,
+                                const std::string& what, const Evaluate& evaluate) {
+  ASSERT_EQ(values.shape().to_string(), gradient.shape().to_string()) << what;
+  constexpr double kStep = 1e-5;
+  double largest = 0;
+  for (const double g : gradient.span()) largest = std::max(largest, std::abs(g));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double value = values.data()[i];
+    values.data()[i] = value + kStep;
+    const double above = evaluate();
+    values.data()[i] = value - kStep;
+    const double below = evaluate();
+    values.data()[i] = value;
+    // The differences' own error: kStep^2 times a third derivative, and a few roundings of the loss over
+    // kStep.
+    ASSERT_NEAR(gradient.data()[i], (above - below) / (2 * kStep), 1e-7 * (1 + largest))
+        << what << " element " << i;
+  }
+}
+
+void expect_gradients(const RecurrentOptions& options, std::size_t steps, std::size_t batch,
+                      bool with_lengths) {
+  SCOPED_TRACE(describe(options) + " T " + std::to_string(steps) + " B " + std::to_string(batch) +
+               (with_lengths ? " ragged" : ""));
+  const std::vector<ParameterInfo> names = test::parameters_of(options);
+  StateDict<double> weights = test::random_weights<double>(options);
+  RandomCall<double> call(options, steps, batch);
+  const RecurrentInput<double> in = call.input(with_lengths);
+  const Gradients<double> grads = run_backward<double>(options, weights, call.x, in);
+  const auto evaluate = [&] { return loss_of(options, weights, call.x, in); };
+  for (std::size_t p = 0; p < names.size(); ++p) {
+    Tensor<double> values(weights.at(names[p].name));
+    expect_central_differences(values, grads.parameters[p], names[p].name, [&] {
+      weights.set(names[p].name, values);
+      return evaluate();
+    });
+    weights.set(names[p].name, values);
+  }
+  expect_central_differences(call.x, grads.inputs.x, "x", evaluate);
+  expect_central_differences(call.h0, grads.inputs.h0, "h0", evaluate);
+  if (!call.c0.is_null()) expect_central_differences(call.c0, grads.inputs.c0, "c0", evaluate);
+}
+
+TEST(RecurrentBackward, EveryKindEqualsCentralDifferences) {
+  for (const RecurrentOptions& options : every_kind(2, 3)) {
+    for (const bool with_lengths : {false, true}) expect_gradients(options, 4, 3, with_lengths);
+  }
+}
+
+TEST(RecurrentBackward, StacksBothWaysRaggedEqualCentralDifferences) {
+  for (const RecurrentOptions& options : every_kind(2, 3, 3, true)) expect_gradients(options, 4, 4, true);
+}
+
+TEST(RecurrentBackward, MoreUnitsThanAVectorHasEqualCentralDifferences) {
+  for (const std::size_t hidden : {8, 9, 17}) {
+    for (const RecurrentOptions& options : every_kind(1, hidden)) expect_gradients(options, 2, 2, false);
+  }
+}
+
+TEST(RecurrentBackward, WithoutBiasEqualsCentralDifferences) {
+  expect_gradients(options_of(CellKind::kLstm, 2, 3, 1, false, 0, false), 3, 2, false);
+  expect_gradients(options_of(CellKind::kGru, 2, 3, 1, true, 0, false), 3, 2, true);
+}
+
+TEST(RecurrentBackward, OneRowOneStepOneUnit) {
+  for (const RecurrentOptions& options : every_kind(1, 1)) expect_gradients(options, 1, 1, false);
+}
+
+// What nobody hands in counts as zero.
+TEST(RecurrentBackward, GradientsNotGivenAreZero) {
+  const RecurrentOptions options = options_of(CellKind::kLstm, 3, 5, 2, true);
+  const StateDict<double> weights = test::random_weights<double>(options);
+  const RandomCall<double> call(options, 5, 4);
+  const RecurrentNet<double> net(options, weights, "");
+  Loss<double> loss(net.forward(call.x, call.input(), SequenceLayout::kTimeFirst));
+  for (Tensor<double>* given : {&loss.output, &loss.h_n, &loss.c_n, &loss.c_sequence}) {
+    Loss<double> zeros = loss, absent = loss;
+    for (auto member :
+         {&Loss<double>::output, &Loss<double>::h_n, &Loss<double>::c_n, &Loss<double>::c_sequence}) {
+      if (&(loss.*member) == given) continue;
+      (zeros.*member) = Tensor<double>((loss.*member).shape());
+      (absent.*member) = Tensor<double>();
+    }
+    const Gradients<double> want = run_backward<double>(options, weights, call.x, call.input(), &zeros);
+    const Gradients<double> got = run_backward<double>(options, weights, call.x, call.input(), &absent);
+    for (std::size_t p = 0; p < want.parameters.size(); ++p) {
+      for (std::size_t i = 0; i < want.parameters[p].size(); ++i) {
+        ASSERT_EQ(got.parameters[p].data()[i], want.parameters[p].data()[i]);
+      }
+    }
+  }
+}
+
+template <class T>
+void expect_same_gradients(const Gradients<T>& got, const Gradients<T>& want) {
+  for (std::size_t p = 0; p < want.parameters.size(); ++p) {
+    SCOPED_TRACE("parameter " + std::to_string(p));
+    expect_same_bits<T>(got.parameters[p].view(), want.parameters[p].view());
+  }
+  expect_same_bits<T>(got.inputs.x.view(), want.inputs.x.view());
+  expect_same_bits<T>(got.inputs.h0.view(), want.inputs.h0.view());
+  if (want.inputs.c0.size() > 0) expect_same_bits<T>(got.inputs.c0.view(), want.inputs.c0.view());
+}
+
+TEST(RecurrentBackward, AnyNumberOfThreadsGivesTheSameBits) {
+  for (const RecurrentOptions& options : every_kind(40, 70, 2, true)) {
+    SCOPED_TRACE(describe(options));
+    const StateDict<float> weights = test::random_weights<float>(options);
+    const RandomCall<float> call(options, 9, 11);
+    for (const bool with_lengths : {false, true}) {
+      const RecurrentInput<float> in = call.input(with_lengths);
+      const Gradients<float> want = run_backward<float>(options, weights, call.x, in, nullptr, 1);
+      for (const int threads : {2, 3, 8}) {
+        expect_same_gradients(run_backward<float>(options, weights, call.x, in, nullptr, threads), want);
+      }
+    }
+  }
+}
+
+// What a user leaves past a row's end, NaN even, reaches no gradient.
+TEST(RecurrentBackward, WhatStandsPastARowsEndCountsForNothing) {
+  for (const RecurrentOptions& options : every_kind(3, 5, 1, true)) {
+    SCOPED_TRACE(describe(options));
+    const StateDict<float> weights = test::random_weights<float>(options);
+    RandomCall<float> call(options, 6, 4);
+    const RecurrentInput<float> in = call.input();
+    const RecurrentNet<float> net(options, weights, "");
+    Loss<float> loss(net.forward(call.x, in, SequenceLayout::kTimeFirst));
+    const Gradients<float> want = run_backward<float>(options, weights, call.x, in, &loss);
+    for (std::size_t b = 0; b < call.x.dim(1); ++b) {
+      for (auto t = static_cast<std::size_t>(call.lengths[b]); t < call.x.dim(0); ++t) {
+        for (std::size_t f = 0; f < call.x.dim(2); ++f) call.x(t, b, f) = NAN;
+        for (std::size_t f = 0; f < loss.output.dim(2); ++f) loss.output(t, b, f) = NAN;
+      }
+    }
+    expect_same_gradients(run_backward<float>(options, weights, call.x, in, &loss), want);
+  }
+}
+
+TEST(RecurrentBackward, ParameterGradientsAddUp) {
+  const RecurrentOptions options = options_of(CellKind::kGru, 3, 5);
+  const StateDict<double> weights = test::random_weights<double>(options);
+  const RandomCall<double> call(options, 4, 2);
+  const RecurrentNet<double> net(options, weights, "");
+  const RecurrentBackward<double> backward(net, weights);
+  RecurrentRecord<double> record;
+  const auto out = net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, nullptr,
+                               RecurrentOutput<double>(), &record);
+  const Loss<double> loss(out);
+  std::vector<Tensor<double>> grads;
+  std::vector<TensorView<double>> views;
+  for (const ParameterInfo& info : net.parameters()) grads.push_back(Tensor<double>(info.shape));
+  for (Tensor<double>& grad : grads) views.push_back(grad.view());
+  backward.run(record, loss.gradients(), views, false);
+  const std::vector<Tensor<double>> once = grads;
+  backward.run(record, loss.gradients(), views, false);
+  for (std::size_t p = 0; p < grads.size(); ++p) {
+    for (std::size_t i = 0; i < grads[p].size(); ++i) {
+      ASSERT_NEAR(grads[p].data()[i], 2 * once[p].data()[i], 1e-13 * (1 + std::abs(once[p].data()[i])));
+    }
+  }
+  // A parameter that is frozen is left out, and the others do not notice.
+  std::vector<Tensor<double>> others = once;
+  for (std::size_t p = 0; p < others.size(); ++p) {
+    std::fill_n(others[p].data(), others[p].size(), 0.0);
+    views[p] = p == 1 ? TensorView<double>() : others[p].view();
+  }
+  backward.run(record, loss.gradients(), views, false);
+  for (std::size_t p = 0; p < grads.size(); ++p) {
+    for (std::size_t i = 0; i < grads[p].size(); ++i) {
+      ASSERT_EQ(others[p].data()[i], p == 1 ? 0.0 : once[p].data()[i]);
+    }
+  }
+}
+
+TEST(RecurrentBackward, NoStepsAndNoRows) {
+  for (const RecurrentOptions& options : every_kind(2, 3)) {
+    const StateDict<double> weights = test::random_weights<double>(options);
+    for (const auto& [steps, batch] : {std::pair<std::size_t, std::size_t>{0, 2}, {3, 0}}) {
+      const RandomCall<double> call(options, steps, batch);
+      const Gradients<double> grads = run_backward<double>(options, weights, call.x, call.input(false));
+      for (const Tensor<double>& grad : grads.parameters) {
+        for (const double g : grad.span()) ASSERT_EQ(g, 0.0);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice
