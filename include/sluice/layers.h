@@ -52,6 +52,10 @@ class Linear : public Module<T> {
   double flops_per_step(std::size_t input_size) const override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
+  void load(const StateDict<T>& weights) override;
 
  private:
   LinearOptions options_;
@@ -85,6 +89,10 @@ class Embedding : public Module<T> {
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// A step cannot throw: an index out of range gives a row of NaN.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
+  void load(const StateDict<T>& weights) override;
 
  private:
   EmbeddingOptions options_;
@@ -166,6 +174,10 @@ class LayerNorm : public Module<T> {
   double flops_per_step(std::size_t input_size) const override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
+  void load(const StateDict<T>& weights) override;
 
  private:
   LayerNormOptions options_;
@@ -204,6 +216,9 @@ class Activation : public Module<T> {
   double flops_per_step(std::size_t) const override { return 0; }
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
 
  private:
   ActivationKind kind_;
@@ -221,6 +236,9 @@ class LastStep : public Module<T> {
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// Each step gives what the sequence so far would.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
 };
 
 /// The mean over each row's valid steps, summed in order of time: [T, B, F] -> [1, B, F]. Length 0 gives
@@ -235,6 +253,9 @@ class MeanOverTime : public Module<T> {
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// Each step gives what the sequence so far would.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
 };
 
 /// Modules run one after the other. A module of its own, so they nest. None: the output is the input. An
@@ -262,6 +283,10 @@ class Sequential : public Module<T> {
   /// A step that gives no output yet ends at the module that has none. Modules behind one that ends the
   /// sequence see one step each time, as they do in run().
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
+  void load(const StateDict<T>& weights) override;
 
  private:
   std::vector<std::unique_ptr<Module<T>>> modules_;

@@ -9,9 +9,15 @@
 #include <string_view>
 #include <vector>
 
+#include "sluice/error.h"
+#include "sluice/state_dict.h"
+#include "sluice/tape.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
+
+template <class T>
+class Parameters;
 
 /// A parameter of a module: its full name, prefix included, and its shape.
 struct ParameterInfo {
@@ -39,6 +45,12 @@ struct RunOptions {
   int threads = 0;  ///< at most this many; 0: what OpenMP would take (OMP_NUM_THREADS)
 };
 
+/// What the way back through a module is asked for besides the gradients of its parameters.
+struct BackwardOptions {
+  bool wants_input = true;  ///< the gradient of the input, too
+  int threads = 0;          ///< as in RunOptions
+};
+
 /// One module stepping through time: its state and buffers, made once. Rows of the batch are independent.
 template <class T>
 class Stepper {
@@ -52,7 +64,7 @@ class Stepper {
   virtual void reset() noexcept = 0;
 };
 
-/// A part of a model. Const once made: any number of threads may run one module at once.
+/// A part of a model. Const once made, but for load(): any number of threads may run one module at once.
 template <class T>
 class Module {
  public:
@@ -72,6 +84,33 @@ class Module {
   /// Makes a stepper for `batch` rows of `input_size` features; this module must outlive it.
   /// Throws Error where the module cannot run step by step (it needs steps to come).
   virtual std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const = 0;
+
+  /// As run(), with the same bits, and puts on the tape what backward() needs. in.x must live until then.
+  /// Throws also Error where the module cannot be trained.
+  virtual SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const;
+  /// Takes the run that was recorded last off the tape. From the loss's gradient with respect to that run's
+  /// output, `grad` [T', B, F'], contiguous, adds to the gradients of this module's parameters in
+  /// `parameters`, but for frozen ones; returns the gradient of the input [T, B, F], or null if it is not
+  /// wanted or has none (indices). `parameters` holds the values that the run was made with. Gradients past a
+  /// row's length count for nothing. Throws Error if another module's run is on top. The bits do not depend
+  /// on threads.
+  virtual Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                             const BackwardOptions& options) const;
+  /// Takes new values of its parameters. Throws Error, ShapeError, and then keeps the old ones.
+  virtual void load(const StateDict<T>& weights);
 };
+
+template <class T>
+SequenceOutput<T> Module<T>::record(const Sequence<T>&, Tape&, const RunOptions&) const {
+  throw Error(std::string(type()) + " cannot be trained");
+}
+template <class T>
+Tensor<T> Module<T>::backward(TensorView<const T>, Tape&, Parameters<T>&, const BackwardOptions&) const {
+  throw Error(std::string(type()) + " cannot be trained");
+}
+template <class T>
+void Module<T>::load(const StateDict<T>&) {
+  if (!parameters().empty()) throw Error(std::string(type()) + " cannot take new parameters");
+}
 
 }  // namespace sluice

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -71,6 +72,50 @@ void apply(const GateMath<T>& math, ActivationKind kind, const T* x, T* y, std::
   }
 }
 
+// The gradient of one row: from x and y = f(x), whichever is nearer at hand.
+template <class T>
+void apply_backward(const GateMath<T>& math, ActivationKind kind, const T* x, const T* y, const T* grad,
+                    T* grad_x, std::size_t n) noexcept {
+  // The slope of a clamped line between its ends.
+  const auto within = [&](T end, T slope) {
+    for (std::size_t i = 0; i < n; ++i) grad_x[i] = x[i] > -end && x[i] < end ? grad[i] * slope : T{0};
+  };
+  switch (kind) {
+    case ActivationKind::kSigmoid:
+      math.sigmoid_backward(y, grad, grad_x, n);
+      break;
+    case ActivationKind::kTanh:
+      math.tanh_backward(y, grad, grad_x, n);
+      break;
+    case ActivationKind::kRelu:
+      for (std::size_t i = 0; i < n; ++i) grad_x[i] = y[i] > T{0} ? grad[i] : T{0};
+      break;
+    case ActivationKind::kSilu:  // s + x s (1 - s)
+      math.sigmoid(x, grad_x, n);
+      for (std::size_t i = 0; i < n; ++i) {
+        grad_x[i] = grad[i] * (grad_x[i] + x[i] * grad_x[i] * (T{1} - grad_x[i]));
+      }
+      break;
+    case ActivationKind::kLogSigmoid:  // 1 - sigmoid(x) = sigmoid(-x)
+      for (std::size_t i = 0; i < n; ++i) grad_x[i] = -x[i];
+      math.sigmoid(grad_x, grad_x, n);
+      for (std::size_t i = 0; i < n; ++i) grad_x[i] *= grad[i];
+      break;
+    case ActivationKind::kHardSigmoid:
+      within(T{3}, T{1} / T{6});
+      break;
+    case ActivationKind::kHardSigmoidOnnx:
+      within(static_cast<T>(2.5), static_cast<T>(0.2));
+      break;
+    case ActivationKind::kSoftmax: {
+      double dot = 0;
+      for (std::size_t i = 0; i < n; ++i) dot += static_cast<double>(grad[i]) * static_cast<double>(y[i]);
+      for (std::size_t i = 0; i < n; ++i) grad_x[i] = y[i] * (grad[i] - static_cast<T>(dot));
+      break;
+    }
+  }
+}
+
 template <class T>
 class ActivationStepper final : public Stepper<T> {
  public:
@@ -136,6 +181,40 @@ SequenceOutput<T> Activation<T>::run(const Sequence<T>& in, const RunOptions& op
 template <class T>
 std::unique_ptr<Stepper<T>> Activation<T>::stepper(std::size_t batch, std::size_t input_size) const {
   return std::make_unique<ActivationStepper<T>>(*math_, kind_, batch, input_size);
+}
+
+template <class T>
+SequenceOutput<T> Activation<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  SequenceOutput<T> out = run(in, options);
+  tape.put(std::make_unique<SequenceEntry<T>>(in, Tensor<T>(out.y)));
+  return out;
+}
+
+template <class T>
+Tensor<T> Activation<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>&,
+                                  const BackwardOptions& options) const {
+  const auto entry = tape.take<SequenceEntry<T>>();
+  check_shape(std::string(type()) + "::backward", "grad", grad.shape(), entry->x.shape());
+  if (!options.wants_input) return {};
+  Tensor<T> x_copy, grad_copy;
+  const T* const x = contiguous(entry->x, x_copy).data();
+  const T* const g = contiguous(grad, grad_copy).data();
+  const T* const y = entry->kept.data();
+  Tensor<T> grad_x(entry->x.shape());
+  const std::size_t features = std::max<std::size_t>(entry->x.dim(2), 1);
+  parallel_ranges(grad_x.size() / features, kElementsPerThread / features + 1, options.threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t row = begin; row < end; ++row) {
+                      const std::size_t at = row * features;
+                      apply_backward(*math_, kind_, x + at, y + at, g + at, grad_x.data() + at, features);
+                    }
+                  });
+  for (std::size_t b = 0; b < entry->lengths.size(); ++b) {
+    for (std::size_t t = entry->length(b); t < grad_x.dim(0); ++t) {
+      for (std::size_t f = 0; f < grad_x.dim(2); ++f) grad_x(t, b, f) = T{0};
+    }
+  }
+  return grad_x;
 }
 
 template class Activation<float>;

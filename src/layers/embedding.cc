@@ -147,6 +147,37 @@ std::unique_ptr<Stepper<T>> Embedding<T>::stepper(std::size_t batch, std::size_t
                                                options_.embedding_dim, batch);
 }
 
+template <class T>
+SequenceOutput<T> Embedding<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  SequenceOutput<T> out = run(in, options);
+  tape.put(std::make_unique<SequenceEntry<T>>(in));
+  return out;
+}
+
+// Row by row in order of time; a row of the table may come up any number of times.
+template <class T>
+Tensor<T> Embedding<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                                 const BackwardOptions&) const {
+  const auto entry = tape.take<SequenceEntry<T>>();
+  const std::size_t dim = options_.embedding_dim;
+  check_shape("Embedding::backward", "grad", grad.shape(), Shape{entry->x.dim(0), entry->x.dim(1), dim});
+  const TensorView<T> weight = wanted_grad(parameters, prefix_ + "weight");
+  if (!weight) return {};
+  for (std::size_t t = 0; t < entry->x.dim(0); ++t) {
+    for (std::size_t b = 0; b < entry->x.dim(1); ++b) {
+      if (t >= entry->length(b)) continue;
+      const auto index = static_cast<std::size_t>(entry->x(t, b, 0));
+      for (std::size_t i = 0; i < dim; ++i) weight(index, i) += grad(t, b, i);
+    }
+  }
+  return {};
+}
+
+template <class T>
+void Embedding<T>::load(const StateDict<T>& weights) {
+  weight_ = Tensor<T>(weights.at(prefix_ + "weight", weight_.shape()));
+}
+
 template class Embedding<float>;
 template class Embedding<double>;
 

@@ -139,6 +139,67 @@ std::unique_ptr<Stepper<T>> LayerNorm<T>::stepper(std::size_t batch, std::size_t
   return std::make_unique<LayerNormStepper<T>>(weight_.data(), bias_.data(), options_.eps, batch, input_size);
 }
 
+template <class T>
+SequenceOutput<T> LayerNorm<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  SequenceOutput<T> out = run(in, options);
+  tape.put(std::make_unique<SequenceEntry<T>>(in));
+  return out;
+}
+
+// With n = (x - mean) / sqrt(var + eps) and g the gradient of n (grad * weight): that of x is
+// (g - mean(g) - n mean(g n)) / sqrt(var + eps); of weight the sum of grad n over all rows, of bias that of
+// grad. All in double; the sums go over the rows in order of time, each feature by itself.
+template <class T>
+Tensor<T> LayerNorm<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                                 const BackwardOptions& options) const {
+  const auto entry = tape.take<SequenceEntry<T>>();
+  const TensorView<const T> x = entry->x;
+  const std::size_t n = options_.normalized_shape;
+  check_shape("LayerNorm::backward", "grad", grad.shape(), x.shape());
+  TensorView<T> weight, bias;
+  if (options_.elementwise_affine) weight = wanted_grad(parameters, prefix_ + "weight");
+  if (options_.bias) bias = wanted_grad(parameters, prefix_ + "bias");
+  Tensor<T> grad_x;
+  if (options.wants_input) grad_x = Tensor<T>(x.shape());
+  Tensor<double> of_weight({n}), of_bias({n}), normalized({n}), scaled({n});
+  for (std::size_t t = 0; t < x.dim(0); ++t) {
+    for (std::size_t b = 0; b < x.dim(1); ++b) {
+      if (t >= entry->length(b)) continue;
+      for (std::size_t i = 0; i < n; ++i) normalized(i) = static_cast<double>(x(t, b, i));
+      const double* const row = normalized.data();
+      const double mean = sum_of(row, n, [](double v) { return v; }) / static_cast<double>(n);
+      const double variance =
+          sum_of(row, n, [mean](double v) { return (v - mean) * (v - mean); }) / static_cast<double>(n);
+      const double scale = 1.0 / std::sqrt(variance + options_.eps);
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto g = static_cast<double>(grad(t, b, i));
+        normalized(i) = (normalized(i) - mean) * scale;
+        scaled(i) = options_.elementwise_affine ? g * static_cast<double>(weight_(i)) : g;
+        of_weight(i) += g * normalized(i);
+        of_bias(i) += g;
+      }
+      if (!options.wants_input) continue;
+      const double mean_g = sum_of(scaled.data(), n, [](double v) { return v; }) / static_cast<double>(n);
+      double mean_gn = 0;
+      for (std::size_t i = 0; i < n; ++i) mean_gn += scaled(i) * normalized(i);
+      mean_gn /= static_cast<double>(n);
+      for (std::size_t i = 0; i < n; ++i) {
+        grad_x(t, b, i) = static_cast<T>((scaled(i) - mean_g - normalized(i) * mean_gn) * scale);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (weight) weight(i) += static_cast<T>(of_weight(i));
+    if (bias) bias(i) += static_cast<T>(of_bias(i));
+  }
+  return grad_x;
+}
+
+template <class T>
+void LayerNorm<T>::load(const StateDict<T>& weights) {
+  *this = LayerNorm(options_, weights, prefix_);
+}
+
 template class LayerNorm<float>;
 template class LayerNorm<double>;
 

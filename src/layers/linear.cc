@@ -4,6 +4,7 @@
 #include "core/check.h"
 #include "layers/packed_linear.h"
 #include "layers/sequence.h"
+#include "layers/weight_gradient.h"
 #include "sluice/layers.h"
 
 namespace sluice {
@@ -104,6 +105,43 @@ template <class T>
 std::unique_ptr<Stepper<T>> Linear<T>::stepper(std::size_t batch, std::size_t input_size) const {
   output_size(input_size);
   return std::make_unique<LinearStepper<T>>(*packed_, batch);
+}
+
+template <class T>
+SequenceOutput<T> Linear<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  SequenceOutput<T> out = run(in, options);
+  tape.put(std::make_unique<SequenceEntry<T>>(in));
+  return out;
+}
+
+template <class T>
+Tensor<T> Linear<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                              const BackwardOptions& options) const {
+  const auto entry = tape.take<SequenceEntry<T>>();
+  const TensorView<const T> x = entry->x;
+  const std::size_t in = options_.in_features, out = options_.out_features;
+  check_shape("Linear::backward", "grad", grad.shape(), Shape{x.dim(0), x.dim(1), out});
+  const Tensor<T> list = padded_gradients(grad, entry->lengths);
+  const TensorView<T> weight = wanted_grad(parameters, prefix_ + "weight");
+  const TensorView<T> bias = options_.bias ? wanted_grad(parameters, prefix_ + "bias") : TensorView<T>();
+  if (weight || bias) {
+    Tensor<T> copy;
+    const TensorView<const T> rows = in > 1 && x.stride(2) != 1 ? contiguous(x, copy) : x;
+    add_weight_gradient(transposed_features(rows, entry->lengths, options.threads), list, GateRange{}, out,
+                        weight, bias, options.threads);
+  }
+  if (!options.wants_input) return {};
+  Tensor<T> grad_x(x.shape());
+  const TensorView<const T> values = parameters.value(parameters.index_of(prefix_ + "weight"));
+  const PackedLinear<T> transposed(values.transpose(0, 1));
+  transposed.run(list.data(), static_cast<std::ptrdiff_t>(list.dim(2)), grad_x.data(),
+                 static_cast<std::ptrdiff_t>(in), x.dim(0) * x.dim(1), options.threads);
+  return grad_x;
+}
+
+template <class T>
+void Linear<T>::load(const StateDict<T>& weights) {
+  packed_ = pack<T>(options_, weights, prefix_);
 }
 
 template class Linear<float>;

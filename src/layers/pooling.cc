@@ -113,6 +113,55 @@ std::unique_ptr<Stepper<T>> MeanOverTime<T>::stepper(std::size_t batch, std::siz
   return std::make_unique<MeanOverTimeStepper<T>>(batch, input_size);
 }
 
+template <class T>
+SequenceOutput<T> LastStep<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  SequenceOutput<T> out = run(in, options);
+  tape.put(std::make_unique<SequenceEntry<T>>(in));
+  return out;
+}
+
+template <class T>
+Tensor<T> LastStep<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>&,
+                                const BackwardOptions& options) const {
+  const auto entry = tape.take<SequenceEntry<T>>();
+  const TensorView<const T> x = entry->x;
+  check_shape("LastStep::backward", "grad", grad.shape(), Shape{1, x.dim(1), x.dim(2)});
+  if (!options.wants_input) return {};
+  Tensor<T> grad_x(x.shape());
+  for (std::size_t b = 0; b < x.dim(1); ++b) {
+    if (entry->length(b) == 0) continue;
+    for (std::size_t f = 0; f < x.dim(2); ++f) grad_x(entry->length(b) - 1, b, f) = grad(0, b, f);
+  }
+  return grad_x;
+}
+
+template <class T>
+SequenceOutput<T> MeanOverTime<T>::record(const Sequence<T>& in, Tape& tape,
+                                          const RunOptions& options) const {
+  SequenceOutput<T> out = run(in, options);
+  tape.put(std::make_unique<SequenceEntry<T>>(in));
+  return out;
+}
+
+template <class T>
+Tensor<T> MeanOverTime<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>&,
+                                    const BackwardOptions& options) const {
+  const auto entry = tape.take<SequenceEntry<T>>();
+  const TensorView<const T> x = entry->x;
+  check_shape("MeanOverTime::backward", "grad", grad.shape(), Shape{1, x.dim(1), x.dim(2)});
+  if (!options.wants_input) return {};
+  Tensor<T> grad_x(x.shape());
+  for (std::size_t b = 0; b < x.dim(1); ++b) {
+    const auto length = static_cast<double>(entry->length(b));
+    for (std::size_t t = 0; t < entry->length(b); ++t) {
+      for (std::size_t f = 0; f < x.dim(2); ++f) {
+        grad_x(t, b, f) = static_cast<T>(static_cast<double>(grad(0, b, f)) / length);
+      }
+    }
+  }
+  return grad_x;
+}
+
 template class LastStep<float>;
 template class LastStep<double>;
 template class MeanOverTime<float>;

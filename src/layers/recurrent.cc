@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "layers/recurrent_backward.h"
 #include "layers/recurrent_net.h"
 
 namespace sluice {
@@ -82,6 +83,19 @@ template <class T>
 std::unique_ptr<Stepper<T>> LSTM<T>::stepper(std::size_t batch, std::size_t input_size) const {
   return net_->stepper(batch, input_size);
 }
+template <class T>
+SequenceOutput<T> LSTM<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  return record_recurrent(*net_, in, tape, options);
+}
+template <class T>
+Tensor<T> LSTM<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                            const BackwardOptions& options) const {
+  return recurrent_backward(*net_, grad, tape, parameters, options);
+}
+template <class T>
+void LSTM<T>::load(const StateDict<T>& weights) {
+  net_ = std::make_unique<const RecurrentNet<T>>(net_options(options_), weights, net_->prefix());
+}
 
 template <class T>
 GRU<T>::GRU(const GRUOptions& options, const StateDict<T>& weights, const std::string& prefix)
@@ -119,6 +133,19 @@ template <class T>
 std::unique_ptr<Stepper<T>> GRU<T>::stepper(std::size_t batch, std::size_t input_size) const {
   return net_->stepper(batch, input_size);
 }
+template <class T>
+SequenceOutput<T> GRU<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  return record_recurrent(*net_, in, tape, options);
+}
+template <class T>
+Tensor<T> GRU<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                           const BackwardOptions& options) const {
+  return recurrent_backward(*net_, grad, tape, parameters, options);
+}
+template <class T>
+void GRU<T>::load(const StateDict<T>& weights) {
+  net_ = std::make_unique<const RecurrentNet<T>>(net_options(options_), weights, net_->prefix());
+}
 
 template <class T>
 RNN<T>::RNN(const RNNOptions& options, const StateDict<T>& weights, const std::string& prefix)
@@ -155,6 +182,19 @@ SequenceOutput<T> RNN<T>::run(const Sequence<T>& in, const RunOptions& options) 
 template <class T>
 std::unique_ptr<Stepper<T>> RNN<T>::stepper(std::size_t batch, std::size_t input_size) const {
   return net_->stepper(batch, input_size);
+}
+template <class T>
+SequenceOutput<T> RNN<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  return record_recurrent(*net_, in, tape, options);
+}
+template <class T>
+Tensor<T> RNN<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                           const BackwardOptions& options) const {
+  return recurrent_backward(*net_, grad, tape, parameters, options);
+}
+template <class T>
+void RNN<T>::load(const StateDict<T>& weights) {
+  net_ = std::make_unique<const RecurrentNet<T>>(net_options(options_), weights, net_->prefix());
 }
 
 template class LSTM<float>;

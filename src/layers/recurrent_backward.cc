@@ -2,6 +2,7 @@
 #include "layers/recurrent_backward.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -9,19 +10,13 @@
 #include "core/check.h"
 #include "core/threads.h"
 #include "kernels/transpose.h"
-#include "layers/row_products.h"
 #include "layers/sequence.h"
+#include "layers/weight_gradient.h"
 
 namespace sluice {
 namespace {
 
 using kernels::BackwardRow;
-
-// Which gates a list of pre-activations' gradients holds.
-struct GateRange {
-  std::size_t first;
-  std::size_t count;
-};
 
 // The lists of a cell, as the products take them. `state` goes with h of the step before; `input` with x.
 //   LSTM, RNN           one list for both
@@ -67,34 +62,6 @@ Tensor<T> in_list_order(TensorView<const T> weight, GateRange gates, std::size_t
 template <class T>
 void add_to(const T* from, T* to, std::size_t n) noexcept {
   for (std::size_t i = 0; i < n; ++i) to[i] += from[i];
-}
-
-// The gradients of a weight and a bias, from sums [N + 1][list]: the last row is the bias's. Either may be
-// null.
-template <class T>
-void add_weight_gradient(const Tensor<T>& sums, GateRange gates, std::size_t units, std::size_t lanes,
-                         TensorView<T> weight, TensorView<T> bias) {
-  const std::size_t columns = sums.dim(0) - 1;
-  const std::size_t list = sums.dim(1);
-  const auto transpose = kernels::transpose_kernel<T>();
-  Tensor<T> lane_rows({lanes, columns});
-  for (std::size_t first = 0; first < units; first += lanes) {
-    const std::size_t count = std::min(lanes, units - first);
-    for (std::size_t gate = 0; gate < gates.count; ++gate) {
-      const std::size_t at = (first / lanes * gates.count + gate) * lanes;
-      const std::size_t row = (gates.first + gate) * units + first;
-      if (weight) {
-        transpose(sums.data() + at, static_cast<std::ptrdiff_t>(list), lane_rows.data(),
-                  static_cast<std::ptrdiff_t>(columns), columns, count);
-        for (std::size_t i = 0; i < count; ++i) {
-          for (std::size_t k = 0; k < columns; ++k) weight(row + i, k) += lane_rows(i, k);
-        }
-      }
-      if (bias) {
-        for (std::size_t i = 0; i < count; ++i) bias(row + i) += sums(columns, at + i);
-      }
-    }
-  }
 }
 
 }  // namespace
@@ -198,17 +165,22 @@ class RecurrentCellBackward {
     const TensorView<T> bias_ih = has_bias ? parameters[2] : TensorView<T>();
     const TensorView<T> bias_hh = has_bias ? parameters[3] : TensorView<T>();
     if (parameters[0] || bias_ih) {
-      const Tensor<T> features = transposed_input(x);
-      if (lists_.state_takes_x) add_products(features, pre_, lists_.state, parameters[0], bias_ih);
-      if (lists_.second) add_products(features, pre_second_, *lists_.second, parameters[0], bias_ih);
+      const Tensor<T> features = transposed_features(x, call_.record.lengths, call_.threads);
+      if (lists_.state_takes_x) add_gradient(features, pre_, lists_.state, parameters[0], bias_ih);
+      if (lists_.second) add_gradient(features, pre_second_, *lists_.second, parameters[0], bias_ih);
     }
     if (parameters[1] || bias_hh) {
-      add_products(transposed_state(), pre_, lists_.state, parameters[1], bias_hh);
+      add_gradient(transposed_state(), pre_, lists_.state, parameters[1], bias_hh);
       if (lists_.second_takes_h) {
-        add_products(transposed_scratch(), pre_second_, *lists_.second, parameters[1], bias_hh);
+        add_gradient(transposed_scratch(), pre_second_, *lists_.second, parameters[1], bias_hh);
       }
     }
-    if (call_.options.proj_size > 0 && parameters.back()) add_projection_gradient(parameters.back());
+    if (call_.options.proj_size > 0 && parameters.back()) {
+      // One gate of P units.
+      add_weight_gradient(transposed_scratch(), padded_gradients<T>(projected_.view(), call_.record.lengths),
+                          GateRange{}, call_.options.proj_size, parameters.back(), TensorView<T>(),
+                          call_.threads);
+    }
   }
 
   // Adds the gradient of x [T, B, I].
@@ -227,10 +199,9 @@ class RecurrentCellBackward {
       }
       Tensor<T> more = Tensor<T>::uninitialized(grad_x.shape());
       linear.run(list.data(), in, more.data(), out, rows, call_.threads);
-      parallel_ranges(more.size(), kElementsPerThread_, call_.threads,
-                      [&](std::size_t begin, std::size_t end) {
-                        add_to(more.data() + begin, grad_x.data() + begin, end - begin);
-                      });
+      parallel_ranges(more.size(), kMovesPerThread, call_.threads, [&](std::size_t begin, std::size_t end) {
+        add_to(more.data() + begin, grad_x.data() + begin, end - begin);
+      });
     };
     if (lists_.state_takes_x) add(pre_);
     if (lists_.second) add(pre_second_);
@@ -240,8 +211,10 @@ class RecurrentCellBackward {
   const Tensor<T>& grad_c0() const noexcept { return carry_; }    // [B, H], LSTM
 
  private:
-  static constexpr std::size_t kElementsPerThread_ = std::size_t{1} << 16;
-
+  void add_gradient(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, TensorView<T> weight,
+                    TensorView<T> bias) const {
+    add_weight_gradient(features, list, gates, call_.options.hidden_size, weight, bias, call_.threads);
+  }
   Tensor<T> make_list(std::size_t size) const {
     const Shape shape{call_.steps, call_.batch, size};
     // Past a row's length there is no gradient.
@@ -402,94 +375,22 @@ class RecurrentCellBackward {
     }
   }
 
-  // [F + 1, T*B]: columns of ones where a row has a step, zeros past its end, whatever stood there.
-  Tensor<T> make_transposed(std::size_t features) const {
-    Tensor<T> all = Tensor<T>::uninitialized({features + 1, call_.steps * call_.batch});
-    std::fill_n(all.data() + features * all.dim(1), all.dim(1), T{1});
-    return all;
-  }
-  void clear_past_lengths(Tensor<T>& all) const noexcept {
-    for (std::size_t row = 0; call_.is_ragged() && row < call_.batch; ++row) {
-      for (std::size_t t = call_.length(row); t < call_.steps; ++t) {
-        for (std::size_t f = 0; f < all.dim(0); ++f) all(f, t * call_.batch + row) = T{0};
-      }
-    }
-  }
-  // Columns [first, first + rows) = rows of `from`, `stride` apart.
-  void transpose_rows(const T* from, std::ptrdiff_t stride, std::size_t rows, std::size_t first,
-                      Tensor<T>& all) const noexcept {
-    if (rows == 0) return;
-    kernels::transpose_kernel<T>()(from, stride, all.data() + first, static_cast<std::ptrdiff_t>(all.dim(1)),
-                                   rows, all.dim(0) - 1);
-  }
-  Tensor<T> transposed_input(TensorView<const T> x) const {
-    Tensor<T> all = make_transposed(x.dim(2));
-    parallel_ranges(call_.steps, kElementsPerThread_ / (call_.batch * x.dim(2) + 1) + 1, call_.threads,
-                    [&](std::size_t begin, std::size_t end) {
-                      for (std::size_t t = begin; t < end; ++t) {
-                        transpose_rows(&x(t, 0, 0), x.stride(1), call_.batch, t * call_.batch, all);
-                      }
-                    });
-    clear_past_lengths(all);
-    return all;
-  }
-  // h of the step before each.
+  // h of the step before each, [H_out + 1, T*B].
   Tensor<T> transposed_state() const {
     const std::size_t S = call_.options.state_size(), batch = call_.batch;
-    Tensor<T> all = make_transposed(S);
-    const Tensor<T>& outputs = call_.record.outputs[layer_];
-    const auto stride = static_cast<std::ptrdiff_t>(outputs.dim(2));
-    const T* const h0 = call_.record.h0.data() + index_ * batch * S;
-    parallel_ranges(
-        call_.steps, kElementsPerThread_ / (batch * S + 1) + 1, call_.threads,
-        [&](std::size_t begin, std::size_t end) {
-          for (std::size_t t = begin; t < end; ++t) {
-            const bool is_first = direction_ == 0 ? t == 0 : t + 1 == call_.steps;
-            const std::size_t before = direction_ == 0 ? t - 1 : t + 1;
-            const T* from = is_first ? h0 : outputs.data() + before * batch * outputs.dim(2) + direction_ * S;
-            transpose_rows(from, is_first ? static_cast<std::ptrdiff_t>(S) : stride, batch, t * batch, all);
-          }
-        });
-    // The way of the second direction begins where a row ends.
-    for (std::size_t row = 0; direction_ == 1 && row < batch; ++row) {
-      if (call_.length(row) == 0) continue;
-      const std::size_t column = (call_.length(row) - 1) * batch + row;
-      for (std::size_t f = 0; f < S; ++f) all(f, column) = h0[row * S + f];
+    Tensor<T> before({call_.steps, batch, S});
+    for (std::size_t row = 0; row < batch; ++row) {
+      for (std::size_t step = 0; step < call_.length(row); ++step) {
+        std::copy_n(h_before(row, step), S, &before(time(row, step), row, 0));
+      }
     }
-    clear_past_lengths(all);
-    return all;
+    return transposed_features<T>(before.view(), call_.record.lengths, call_.threads);
   }
-  // r h, or m: the first H elements of each step's scratch.
+  // r h, or m, of each step: the first H elements of its scratch, [H + 1, T*B].
   Tensor<T> transposed_scratch() const {
-    const std::size_t batch = call_.batch;
     const Tensor<T>& scratch = call_.record.scratch[index_];
-    Tensor<T> all = make_transposed(call_.options.hidden_size);
-    transpose_rows(scratch.data(), static_cast<std::ptrdiff_t>(scratch.dim(2)), call_.steps * batch, 0, all);
-    clear_past_lengths(all);
-    return all;
-  }
-
-  void add_products(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, TensorView<T> weight,
-                    TensorView<T> bias) const {
-    Tensor<T> sums({features.dim(0), list.dim(2)});
-    add_row_products(features.data(), features.dim(1), features.dim(0), list.data(), features.dim(1),
-                     sums.data(), list.dim(2), call_.threads);
-    add_weight_gradient(sums, gates, call_.options.hidden_size, call_.kernels.lanes, weight, bias);
-  }
-
-  // weight_hr [P, H]: the projected gradients are one gate of P units.
-  void add_projection_gradient(TensorView<T> weight) const {
-    const std::size_t P = call_.options.proj_size, lanes = call_.kernels.lanes;
-    const std::size_t rows = call_.steps * call_.batch;
-    Tensor<T> list({call_.steps, call_.batch, (P + lanes - 1) / lanes * lanes});
-    for (std::size_t r = 0; r < rows; ++r) {
-      std::copy_n(projected_.data() + r * P, P, list.data() + r * list.dim(2));
-    }
-    const Tensor<T> m = transposed_scratch();
-    Tensor<T> sums({m.dim(0), list.dim(2)});
-    add_row_products(m.data(), m.dim(1), m.dim(0), list.data(), rows, sums.data(), list.dim(2),
-                     call_.threads);
-    add_weight_gradient(sums, {0, 1}, P, lanes, weight, TensorView<T>());
+    return transposed_features<T>(scratch.view().narrow(2, 0, call_.options.hidden_size),
+                                  call_.record.lengths, call_.threads);
   }
 
   const Call& call_;
@@ -561,7 +462,47 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
   return result;
 }
 
+namespace {
+
+template <class T>
+struct RecurrentEntry final : Tape::Entry {
+  RecurrentRecord<T> record;
+  std::size_t bytes() const noexcept override { return record.bytes(); }
+};
+
+}  // namespace
+
+template <class T>
+SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>& in, Tape& tape,
+                                   const RunOptions& options) {
+  auto entry = std::make_unique<RecurrentEntry<T>>();
+  const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
+  RecurrentOutput<T> out =
+      net.forward(in.x, input, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<T>(), &entry->record);
+  tape.put(std::move(entry));
+  return {std::move(out.output), same_lengths(in)};
+}
+
+template <class T>
+Tensor<T> recurrent_backward(const RecurrentNet<T>& net, TensorView<const T> grad, Tape& tape,
+                             Parameters<T>& parameters, const BackwardOptions& options) {
+  const auto entry = tape.take<RecurrentEntry<T>>();
+  std::vector<TensorView<T>> grads;
+  for (const ParameterInfo& info : net.parameters()) grads.push_back(wanted_grad(parameters, info.name));
+  const RecurrentBackward<T> backward(net, parameters.state_dict());
+  const RecurrentOutputGradients<T> of_output{.output = grad, .h_n = {}, .c_n = {}, .c_sequence = {}};
+  return backward.run(entry->record, of_output, grads, options.wants_input, options.threads).x;
+}
+
 template class RecurrentBackward<float>;
 template class RecurrentBackward<double>;
+template SequenceOutput<float> record_recurrent(const RecurrentNet<float>&, const Sequence<float>&, Tape&,
+                                                const RunOptions&);
+template SequenceOutput<double> record_recurrent(const RecurrentNet<double>&, const Sequence<double>&, Tape&,
+                                                 const RunOptions&);
+template Tensor<float> recurrent_backward(const RecurrentNet<float>&, TensorView<const float>, Tape&,
+                                          Parameters<float>&, const BackwardOptions&);
+template Tensor<double> recurrent_backward(const RecurrentNet<double>&, TensorView<const double>, Tape&,
+                                           Parameters<double>&, const BackwardOptions&);
 
 }  // namespace sluice

@@ -12,7 +12,10 @@
 #include "layers/packed_weights.h"
 #include "layers/recurrent_net.h"
 #include "layers/recurrent_record.h"
+#include "sluice/module.h"
+#include "sluice/parameters.h"
 #include "sluice/state_dict.h"
+#include "sluice/tape.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
@@ -61,6 +64,14 @@ class RecurrentBackward {
   const kernels::PackedGemm<T>* kernels_;
   std::vector<Cell> cells_;  // [layer][direction]
 };
+
+/// Module::record and Module::backward of the layers that `net` is.
+template <class T>
+SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>& in, Tape& tape,
+                                   const RunOptions& options);
+template <class T>
+Tensor<T> recurrent_backward(const RecurrentNet<T>& net, TensorView<const T> grad, Tape& tape,
+                             Parameters<T>& parameters, const BackwardOptions& options);
 
 extern template class RecurrentBackward<float>;
 extern template class RecurrentBackward<double>;

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
 #include "sluice/module.h"
+#include "sluice/parameters.h"
+#include "sluice/tape.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
@@ -50,6 +53,30 @@ void check_sequence(std::string_view call, const Sequence<T>& in, std::size_t fe
 template <class T>
 std::size_t length_of(const Sequence<T>& in, std::size_t b) noexcept {
   return in.lengths.empty() ? in.x.dim(0) : static_cast<std::size_t>(in.lengths[b]);
+}
+
+/// What most modules keep of a recorded run: what came in (which lives until the way back), and perhaps a
+/// tensor.
+template <class T>
+struct SequenceEntry final : Tape::Entry {
+  TensorView<const T> x;
+  std::vector<std::int64_t> lengths;
+  Tensor<T> kept;
+
+  explicit SequenceEntry(const Sequence<T>& in, Tensor<T> tensor = {})
+      : x(in.x), lengths(in.lengths.begin(), in.lengths.end()), kept(std::move(tensor)) {}
+  std::size_t bytes() const noexcept override { return kept.size() * sizeof(T); }
+  /// Valid steps of row b.
+  std::size_t length(std::size_t b) const noexcept {
+    return lengths.empty() ? x.dim(0) : static_cast<std::size_t>(lengths[b]);
+  }
+};
+
+/// Where a gradient goes; null for a frozen parameter.
+template <class T>
+TensorView<T> wanted_grad(Parameters<T>& parameters, const std::string& name) {
+  const std::size_t i = parameters.index_of(name);
+  return parameters.is_frozen(i) ? TensorView<T>() : parameters.grad(i);
 }
 
 /// The lengths for a module that keeps time as it is.

@@ -25,6 +25,27 @@ auto at_module(std::size_t i, const Module<T>& module, const Body& body) {
   }
 }
 
+// The outputs of all modules but the last: what the next ones took.
+template <class T>
+struct SequentialEntry final : Tape::Entry {
+  std::vector<SequenceOutput<T>> outputs;
+  std::size_t entries_below = 0;  // of the tape when the run began
+  std::size_t bytes() const noexcept override {
+    std::size_t elements = 0;
+    for (const SequenceOutput<T>& output : outputs) elements += output.y.size();
+    return elements * sizeof(T);
+  }
+};
+
+// True if a parameter of the module is not frozen.
+template <class T>
+bool wants_any(const Module<T>& module, const Parameters<T>& parameters) {
+  const std::vector<ParameterInfo> infos = module.parameters();
+  return std::any_of(infos.begin(), infos.end(), [&](const ParameterInfo& info) {
+    return !parameters.is_frozen(parameters.index_of(info.name));
+  });
+}
+
 template <class T>
 class SequentialStepper final : public Stepper<T> {
  public:
@@ -129,6 +150,55 @@ std::unique_ptr<Stepper<T>> Sequential<T>::stepper(std::size_t batch, std::size_
     ended = ended || module.ends_sequence();
   }
   return std::make_unique<SequentialStepper<T>>(std::move(parts), batch, input_size);
+}
+
+template <class T>
+SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+  check_sequence("Sequential::record", in);
+  output_size(in.x.dim(2));
+  auto entry = std::make_unique<SequentialEntry<T>>();
+  entry->entries_below = tape.size();
+  SequenceOutput<T> out{modules_.empty() ? Tensor<T>(in.x) : Tensor<T>(), same_lengths(in)};
+  Sequence<T> next = in;
+  try {
+    for (std::size_t i = 0; i < size(); ++i) {
+      out = at_module(i, *modules_[i], [&] { return modules_[i]->record(next, tape, options); });
+      if (i + 1 == size()) break;
+      entry->outputs.push_back(std::move(out));
+      next = {entry->outputs.back().y.view(), entry->outputs.back().lengths};
+    }
+  } catch (...) {
+    tape.shrink(entry->entries_below);  // of a run that failed nothing stays
+    throw;
+  }
+  tape.put(std::move(entry));
+  return out;
+}
+
+template <class T>
+Tensor<T> Sequential<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                                  const BackwardOptions& options) const {
+  const auto entry = tape.take<SequentialEntry<T>>();
+  // The way back ends at the first module that has something to learn.
+  std::size_t first = size();
+  for (std::size_t i = size(); i-- > 0;) {
+    if (options.wants_input || wants_any(*modules_[i], parameters)) first = i;
+  }
+  Tensor<T> owned = size() == 0 && options.wants_input ? Tensor<T>(grad) : Tensor<T>();
+  for (std::size_t i = size(); i-- > first;) {
+    const BackwardOptions of_module{.wants_input = i > first || options.wants_input,
+                                    .threads = options.threads};
+    owned =
+        at_module(i, *modules_[i], [&] { return modules_[i]->backward(grad, tape, parameters, of_module); });
+    grad = owned.view();
+  }
+  tape.shrink(entry->entries_below);
+  return owned;
+}
+
+template <class T>
+void Sequential<T>::load(const StateDict<T>& weights) {
+  for (std::size_t i = 0; i < size(); ++i) at_module(i, *modules_[i], [&] { modules_[i]->load(weights); });
 }
 
 template class Sequential<float>;
