@@ -144,6 +144,10 @@ class Conv1d : public Module<T> {
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// Throws Error if padding is not 0: the output would need steps to come.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
+  void load(const StateDict<T>& weights) override;
 
  private:
   Conv1dOptions options_;

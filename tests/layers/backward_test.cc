@@ -141,6 +141,23 @@ TEST(Backward, LayerNorm) {
   }
 }
 
+TEST(Backward, Conv1d) {
+  for (Conv1dOptions options :
+       {Conv1dOptions{.kernel_size = 3}, Conv1dOptions{.kernel_size = 2, .stride = 2, .padding = 1},
+        Conv1dOptions{.kernel_size = 3, .padding = 2, .dilation = 2, .groups = 2},
+        Conv1dOptions{.kernel_size = 2, .groups = 4, .bias = false}}) {
+    SCOPED_TRACE("kernel " + std::to_string(options.kernel_size) + " groups " +
+                 std::to_string(options.groups));
+    options.in_channels = 4;
+    options.out_channels = 8;
+    std::vector<ParameterInfo> infos{{"c.weight", {8, 4 / options.groups, options.kernel_size}}};
+    if (options.bias) infos.push_back({"c.bias", {8}});
+    auto made = make_trained<double>(
+        infos, [&](const StateDict<double>& weights) { return Conv1d<double>(options, weights, "c."); });
+    expect_gradients_of(made.module, made.parameters, 4);
+  }
+}
+
 TEST(Backward, EveryActivation) {
   for (const char* name :
        {"Sigmoid", "Tanh", "ReLU", "SiLU", "LogSigmoid", "Hardsigmoid", "HardSigmoidONNX", "Softmax"}) {
