@@ -54,6 +54,10 @@ void pack_vector(TensorView<const T> from, std::size_t first, std::size_t count,
     return;
   }
   for (std::size_t k = 0; k < columns; ++k, source += from.stride(1)) {
+    if (from.stride(0) == 1) {  // a transposed matrix
+      std::copy_n(source, count, to + k * step);
+      continue;
+    }
     for (std::size_t i = 0; i < count; ++i) {
       to[k * step + i] = source[static_cast<std::ptrdiff_t>(i) * from.stride(0)];
     }

@@ -49,13 +49,20 @@ Tensor<T> in_list_order(TensorView<const T> weight, GateRange gates, std::size_t
   const std::size_t blocks = (units + lanes - 1) / lanes;
   const std::size_t columns = weight.dim(1);
   Tensor<T> ordered({blocks * gates.count * lanes, columns});
-  for (std::size_t gate = 0; gate < gates.count; ++gate) {
-    for (std::size_t unit = 0; unit < units; ++unit) {
-      const std::size_t to = (unit / lanes * gates.count + gate) * lanes + unit % lanes;
-      const TensorView<const T> row = weight.select(0, (gates.first + gate) * units + unit);
-      for (std::size_t i = 0; i < columns; ++i) ordered(to, i) = row(i);
-    }
-  }
+  parallel_ranges(units, kMovesPerThread / (gates.count * columns + 1) + 1, 0,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t i = begin * gates.count; i < end * gates.count; ++i) {
+                      const std::size_t unit = i / gates.count, gate = i % gates.count;
+                      const std::size_t to = (unit / lanes * gates.count + gate) * lanes + unit % lanes;
+                      const TensorView<const T> row = weight.select(0, (gates.first + gate) * units + unit);
+                      T* const out = ordered.data() + to * columns;
+                      if (row.stride(0) == 1) {
+                        std::copy_n(row.data(), columns, out);
+                      } else {
+                        for (std::size_t k = 0; k < columns; ++k) out[k] = row(k);
+                      }
+                    }
+                  });
   return ordered;
 }
 
