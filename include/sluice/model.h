@@ -73,13 +73,16 @@ class Model {
   const std::optional<BareLayer>& bare_layer() const noexcept;
   /// All modules, in order.
   const Sequential<T>& modules() const noexcept;
+  /// Takes new values of all parameters, by their full names; nothing else may use the model meanwhile.
+  /// Throws Error, ShapeError.
+  void load_parameters(const StateDict<T>& weights);
   /// The architecture as JSON (with indentation), also for a bare layer.
   std::string architecture() const;
 
  private:
   struct Content;
-  explicit Model(std::unique_ptr<const Content> content);
-  std::unique_ptr<const Content> content_;
+  explicit Model(std::unique_ptr<Content> content);
+  std::unique_ptr<Content> content_;
 };
 
 extern template class Model<float>;

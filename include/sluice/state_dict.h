@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sluice/tensor.h"
@@ -23,6 +24,12 @@ class StateDict {
   /// Adds or replaces a tensor that lies elsewhere; `owner` is kept for as long as this entry lives.
   void borrow(std::string name, TensorView<const T> value, std::shared_ptr<const void> owner);
 
+  /// From now on a tensor that is asked for with its shape and is not there is made, and kept: how modules
+  /// are begun that no file has. Asking is then no longer safe from several threads.
+  void make_missing(std::function<Tensor<T>(const std::string&, const Shape&)> make) {
+    make_ = std::move(make);
+  }
+
   bool contains(std::string_view name) const { return entries_.find(name) != entries_.end(); }
   /// The tensor of that name. Throws Error that names it and lists names that there are.
   TensorView<const T> at(std::string_view name) const;
@@ -37,7 +44,8 @@ class StateDict {
     TensorView<const T> view;
     std::shared_ptr<const void> owner;
   };
-  std::map<std::string, Entry, std::less<>> entries_;
+  mutable std::map<std::string, Entry, std::less<>> entries_;  // mutable for make_
+  std::function<Tensor<T>(const std::string&, const Shape&)> make_;
 };
 
 extern template class StateDict<float>;

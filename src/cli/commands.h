@@ -2,6 +2,8 @@
 // The commands of the `sluice` program. docs/command_line.md says what each option means.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -30,6 +32,32 @@ struct RunArguments {
   std::optional<bool> progress;  ///< not given: where stderr is a terminal and the work is long
 };
 
+struct TrainArguments {
+  std::string model;  ///< ARCHITECTURE.json or MODEL.safetensors
+  std::string input;
+  std::string target;
+  std::string lengths;  ///< this and all paths below: empty if not given
+  std::string save;
+  std::string log;
+  std::string loss;
+  std::string optimizer;
+  std::string schedule;
+  std::string dtype = "float32";
+  std::optional<std::string> prefix;
+  bool batch_first = false;
+  double lr = 0;
+  std::optional<double> momentum;
+  std::optional<double> weight_decay;
+  std::optional<double> clip_grad_norm;
+  std::size_t epochs = 1;
+  std::size_t batch_size = 32;
+  bool shuffle = false;
+  std::uint64_t seed = 0;
+  double validation_split = 0;
+  int threads = 0;
+  std::optional<bool> progress;
+};
+
 struct InspectArguments {
   std::string model;
   std::optional<std::string> prefix;
@@ -43,6 +71,7 @@ struct SigmoidArguments {
 
 /// Each throws UsageError for options that do not go together, sluice::Error for bad data or files.
 void run(const RunArguments& arguments);
+void train(const TrainArguments& arguments);
 void inspect(const InspectArguments& arguments);
 void sigmoid(const SigmoidArguments& arguments);
 

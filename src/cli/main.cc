@@ -51,6 +51,55 @@ void add_run(CLI::App& app, RunArguments& a) {
   run->callback([&a] { cli::run(a); });
 }
 
+void add_train(CLI::App& app, TrainArguments& a) {
+  CLI::App* train = app.add_subcommand("train", "Train a model on sequences and targets");
+  train->add_option("MODEL", a.model, "ARCHITECTURE.json for a new model, or MODEL.safetensors")->required();
+  train->add_option("--input", a.input, "x.npy: [T, B, I], or [B, T, I] if batch first")->required();
+  train
+      ->add_option("--target", a.target,
+                   "y.npy: as the model's output; classes int64 without its last dimension")
+      ->required();
+  train->add_option("--lengths", a.lengths, "lengths.npy: int64 [B], valid steps of each row");
+  train
+      ->add_option("--loss", a.loss,
+                   "BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss, MSELoss, L1Loss, SmoothL1Loss")
+      ->required()
+      ->check(CLI::IsMember({"BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "NLLLoss", "MSELoss",
+                             "L1Loss", "SmoothL1Loss"}));
+  train->add_option("--optimizer", a.optimizer, "SGD, Adam, AdamW, RMSprop, Adagrad")
+      ->required()
+      ->check(CLI::IsMember({"SGD", "Adam", "AdamW", "RMSprop", "Adagrad"}));
+  train->add_option("--lr", a.lr, "Learning rate")->required();
+  train->add_option("--momentum", a.momentum, "Of SGD and RMSprop");
+  train->add_option("--weight-decay", a.weight_decay, "As PyTorch's optimizers take it");
+  train->add_option("--clip-grad-norm", a.clip_grad_norm, "Scale gradients down to this norm");
+  train->add_option("--epochs", a.epochs, "How often all rows are gone through (default: 1)");
+  train->add_option("--batch-size", a.batch_size, "Rows of a batch (default: 32)")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
+  train->add_flag("--shuffle", a.shuffle,
+                  "Another order of the rows each epoch; without it that of the file");
+  train->add_option("--seed", a.seed, "Of first values and of --shuffle (default: 0)");
+  train
+      ->add_option("--validation-split", a.validation_split,
+                   "This share of the rows, the last ones, is only measured")
+      ->check(CLI::Range(0.0, 1.0));
+  train
+      ->add_option("--schedule", a.schedule,
+                   "cosine (to 0 over all epochs), step (a tenth every third), plateau")
+      ->check(CLI::IsMember({"cosine", "step", "plateau"}));
+  train->add_option("--save", a.save, "Where to write the model, after each epoch")->required();
+  train->add_option("--log", a.log, "log.csv: epoch,loss,validation_loss,seconds");
+  train->add_option("--dtype", a.dtype, "What to compute in (default: float32)")
+      ->check(CLI::IsMember({"float32", "float64"}));
+  train->add_option("--threads", a.threads, "At most this many (default: OMP_NUM_THREADS)")
+      ->check(CLI::Range(1, 1 << 20));
+  train->add_flag("--progress,!--no-progress", a.progress,
+                  "A line an epoch on stderr (default: where it is a terminal)");
+  train->add_option("--prefix", a.prefix, "In front of a bare layer's tensors' names: rnn.");
+  train->add_flag("--batch-first", a.batch_first, "A bare layer's x is [B, T, I]");
+  train->callback([&a] { cli::train(a); });
+}
+
 void add_inspect(CLI::App& app, InspectArguments& a) {
   CLI::App* inspect =
       app.add_subcommand("inspect", "Show modules, shapes, parameters, bytes and operations a step");
@@ -68,7 +117,7 @@ void add_sigmoid(CLI::App& app, SigmoidArguments& a) {
 }
 
 int main_of(int argc, char** argv) {
-  CLI::App app("Run recurrent networks (LSTM, GRU) and their gates");
+  CLI::App app("Run and train recurrent networks (LSTM, GRU)");
   app.require_subcommand(1);
   // Asked for only where it is needed, since naming the instruction set may fail.
   app.add_flag_callback(
@@ -78,9 +127,11 @@ int main_of(int argc, char** argv) {
       },
       "The version and the instruction set in use");
   RunArguments run;
+  TrainArguments train;
   InspectArguments inspect;
   SigmoidArguments sigmoid;
   add_run(app, run);
+  add_train(app, train);
   add_inspect(app, inspect);
   add_sigmoid(app, sigmoid);
   try {

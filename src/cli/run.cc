@@ -52,31 +52,6 @@ void check_usage(const RunArguments& arguments, const Model<T>& model) {
   }
 }
 
-// Indices become whole numbers of T with a dimension of 1 for the features; floats stay.
-template <class T>
-Tensor<T> model_input(const Model<T>& model, NpyArray array, const std::string& path) {
-  const bool takes_indices = first_embedding(model) != nullptr;
-  auto* indices = std::get_if<Tensor<std::int64_t>>(&array);
-  if (indices == nullptr) {
-    if (takes_indices)
-      throw FileError(path +
-                      ": the array is of floats, but the model begins with an Embedding and takes int64");
-    return to_floats<T>(std::move(array), path);
-  }
-  if (!takes_indices) {
-    throw FileError(path + ": the array is int64, which only a model that begins with an Embedding takes");
-  }
-  std::vector<std::size_t> dims(indices->shape().dims().begin(), indices->shape().dims().end());
-  if (dims.size() != 1 && dims.size() != 2) {
-    throw FileError(path + ": indices are " + indices->shape().to_string() + ", expected " +
-                    (model.batch_first() ? "[B, T] or [T]" : "[T, B] or [T]"));
-  }
-  dims.push_back(1);
-  Tensor<T> x{Shape(dims)};
-  for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<T>(indices->data()[i]);
-  return x;
-}
-
 template <class T>
 Inputs<T> load_inputs(const RunArguments& arguments, const Model<T>& model) {
   Inputs<T> inputs;
@@ -143,6 +118,32 @@ const Embedding<T>* first_embedding(const Model<T>& model) {
   return dynamic_cast<const Embedding<T>*>(module);
 }
 
+template <class T>
+Tensor<T> model_input(const Model<T>& model, NpyArray array, const std::string& path) {
+  const bool takes_indices = first_embedding(model) != nullptr;
+  auto* indices = std::get_if<Tensor<std::int64_t>>(&array);
+  if (indices == nullptr) {
+    if (takes_indices)
+      throw FileError(path +
+                      ": the array is of floats, but the model begins with an Embedding and takes int64");
+    return to_floats<T>(std::move(array), path);
+  }
+  if (!takes_indices) {
+    throw FileError(path + ": the array is int64, which only a model that begins with an Embedding takes");
+  }
+  std::vector<std::size_t> dims(indices->shape().dims().begin(), indices->shape().dims().end());
+  if (dims.size() != 1 && dims.size() != 2) {
+    throw FileError(path + ": indices are " + indices->shape().to_string() + ", expected " +
+                    (model.batch_first() ? "[B, T] or [T]" : "[T, B] or [T]"));
+  }
+  dims.push_back(1);
+  Tensor<T> x{Shape(dims)};
+  for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<T>(indices->data()[i]);
+  return x;
+}
+
+template Tensor<float> model_input(const Model<float>&, NpyArray, const std::string&);
+template Tensor<double> model_input(const Model<double>&, NpyArray, const std::string&);
 template const Embedding<float>* first_embedding(const Model<float>&);
 template const Embedding<double>* first_embedding(const Model<double>&);
 

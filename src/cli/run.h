@@ -25,6 +25,12 @@ struct Results {
   Tensor<T> h_n, c_n;  ///< of a bare layer
 };
 
+/// An array as the model takes it: indices become whole numbers of T with a dimension of 1 for the features,
+/// floats stay. `path` is where it came from. Throws FileError for floats where there should be indices, and
+/// the reverse.
+template <class T>
+Tensor<T> model_input(const Model<T>& model, NpyArray array, const std::string& path);
+
 /// The Embedding that the model begins with, if it does.
 template <class T>
 const Embedding<T>* first_embedding(const Model<T>& model);

@@ -37,6 +37,11 @@ TensorView<const T> StateDict<T>::at(std::string_view name) const {
 
 template <class T>
 TensorView<const T> StateDict<T>::at(std::string_view name, const Shape& expected) const {
+  if (make_ && !contains(name)) {
+    auto made = std::make_shared<const Tensor<T>>(make_(std::string(name), expected));
+    const TensorView<const T> view = made->view();
+    entries_.insert_or_assign(std::string(name), Entry{view, std::move(made)});
+  }
   const TensorView<const T> view = at(name);
   if (!(view.shape() == expected)) {
     throw ShapeError("tensor '" + std::string(name) + "' is " + view.shape().to_string() + ", expected " +

@@ -82,7 +82,7 @@ void clear_past_lengths(Tensor<T>& y, const std::vector<std::int64_t>& lengths) 
 }  // namespace
 
 template <class T>
-Model<T>::Model(std::unique_ptr<const Content> content) : content_(std::move(content)) {}
+Model<T>::Model(std::unique_ptr<Content> content) : content_(std::move(content)) {}
 template <class T>
 Model<T>::Model(Model&&) noexcept = default;
 template <class T>
@@ -197,6 +197,10 @@ const std::optional<BareLayer>& Model<T>::bare_layer() const noexcept {
 template <class T>
 const Sequential<T>& Model<T>::modules() const noexcept {
   return content_->built.modules;
+}
+template <class T>
+void Model<T>::load_parameters(const StateDict<T>& weights) {
+  content_->built.modules.load(weights);
 }
 template <class T>
 std::string Model<T>::architecture() const {
