@@ -10,6 +10,7 @@
 #include "sluice/model.h"
 #include "sluice/module.h"
 #include "sluice/npy.h"
+#include "sluice/parameters.h"
 #include "sluice/recurrent.h"
 #include "sluice/safetensors.h"
 #include "sluice/sigmoid.h"
