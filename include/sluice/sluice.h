@@ -11,6 +11,7 @@
 #include "sluice/module.h"
 #include "sluice/npy.h"
 #include "sluice/parameters.h"
+#include "sluice/random.h"
 #include "sluice/recurrent.h"
 #include "sluice/safetensors.h"
 #include "sluice/sigmoid.h"
