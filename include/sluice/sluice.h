@@ -7,6 +7,7 @@
 #include "sluice/error.h"
 #include "sluice/gates.h"
 #include "sluice/layers.h"
+#include "sluice/loss.h"
 #include "sluice/model.h"
 #include "sluice/module.h"
 #include "sluice/npy.h"
