@@ -9,6 +9,7 @@
 #include "sluice/gates.h"
 #include "sluice/init.h"
 #include "sluice/layers.h"
+#include "sluice/loss.h"
 #include "sluice/model.h"
 #include "sluice/module.h"
 #include "sluice/npy.h"
