@@ -63,12 +63,8 @@ void add_train(CLI::App& app, TrainArguments& a) {
   train
       ->add_option("--loss", a.loss,
                    "BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss, MSELoss, L1Loss, SmoothL1Loss")
-      ->required()
-      ->check(CLI::IsMember({"BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "NLLLoss", "MSELoss",
-                             "L1Loss", "SmoothL1Loss"}));
-  train->add_option("--optimizer", a.optimizer, "SGD, Adam, AdamW, RMSprop, Adagrad")
-      ->required()
-      ->check(CLI::IsMember({"SGD", "Adam", "AdamW", "RMSprop", "Adagrad"}));
+      ->required();
+  train->add_option("--optimizer", a.optimizer, "SGD, Adam, AdamW, RMSprop, Adagrad")->required();
   train->add_option("--lr", a.lr, "Learning rate")->required();
   train->add_option("--momentum", a.momentum, "Of SGD and RMSprop");
   train->add_option("--weight-decay", a.weight_decay, "As PyTorch's optimizers take it");
@@ -83,10 +79,8 @@ void add_train(CLI::App& app, TrainArguments& a) {
       ->add_option("--validation-split", a.validation_split,
                    "This share of the rows, the last ones, is only measured")
       ->check(CLI::Range(0.0, 1.0));
-  train
-      ->add_option("--schedule", a.schedule,
-                   "cosine (to 0 over all epochs), step (a tenth every third), plateau")
-      ->check(CLI::IsMember({"cosine", "step", "plateau"}));
+  train->add_option("--schedule", a.schedule,
+                    "step (a tenth every third of the epochs), cosine (to 0), plateau, warmup (5 epochs)");
   train->add_option("--save", a.save, "Where to write the model, after each epoch")->required();
   train->add_option("--log", a.log, "log.csv: epoch,loss,validation_loss,seconds");
   train->add_option("--dtype", a.dtype, "What to compute in (default: float32)")

@@ -7,6 +7,7 @@
 
 #include "cli/progress.h"
 #include "sluice/model.h"
+#include "sluice/npy.h"
 #include "sluice/tensor.h"
 
 namespace sluice::cli {

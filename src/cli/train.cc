@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -28,6 +29,37 @@
 
 namespace sluice::cli {
 namespace {
+
+// A name as a user writes it, "cross_entropy" or "CrossEntropyLoss", as one of `names`; throws UsageError.
+std::string find_name(const std::string& option, const std::string& given, const std::string& ending,
+                      const std::vector<std::string>& names) {
+  const auto plain = [&](const std::string& name) {
+    std::string text;
+    for (const char c : name) {
+      if (c != '_' && c != '-') text += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    if (text.size() > ending.size() && text.ends_with(ending)) text.resize(text.size() - ending.size());
+    return text;
+  };
+  std::string message = option + " is " + given + ", expected one of";
+  for (const std::string& name : names) {
+    if (plain(name) == plain(given)) return name;
+    message += (name == names.front() ? " " : ", ") + name;
+  }
+  throw UsageError(message);
+}
+
+// The arguments with the library's names.
+TrainArguments with_names(TrainArguments a) {
+  a.loss = find_name(
+      "--loss", a.loss, "loss",
+      {"BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "NLLLoss", "MSELoss", "L1Loss", "SmoothL1Loss"});
+  a.optimizer = find_name("--optimizer", a.optimizer, "", {"SGD", "Adam", "AdamW", "RMSprop", "Adagrad"});
+  if (!a.schedule.empty()) {
+    a.schedule = find_name("--schedule", a.schedule, "lr", {"step", "cosine", "plateau", "warmup"});
+  }
+  return a;
+}
 
 bool takes_classes(const std::string& loss) { return loss == "CrossEntropyLoss" || loss == "NLLLoss"; }
 
@@ -200,6 +232,7 @@ std::unique_ptr<Schedule> make_schedule(const TrainArguments& a) {
     return std::make_unique<StepLR>(a.lr,
                                     StepLROptions{.step_size = std::max<std::size_t>((epochs + 2) / 3, 1)});
   }
+  if (a.schedule == "warmup") return std::make_unique<LinearLR>(a.lr);
   if (a.schedule == "plateau") return std::make_unique<ReduceLROnPlateau>(a.lr);
   return nullptr;
 }
@@ -238,6 +271,7 @@ class Training {
         data_(load_data(arguments, trained_.model())),
         optimizer_(make_optimizer(arguments, trained_.parameters())),
         schedule_(make_schedule(arguments)) {
+    if (schedule_ != nullptr) optimizer_->set_lr(schedule_->lr());
     const auto held_out =
         static_cast<std::size_t>(std::floor(arguments.validation_split * static_cast<double>(data_.rows())));
     training_rows_ = data_.rows() - held_out;
@@ -347,7 +381,8 @@ class Training {
 
 }  // namespace
 
-void train(const TrainArguments& arguments) {
+void train(const TrainArguments& given) {
+  const TrainArguments arguments = with_names(given);
   // Asked before long work.
   AtomicFile::check(arguments.save);
   if (!arguments.log.empty()) AtomicFile::check(arguments.log);
