@@ -29,6 +29,7 @@ class StateDict {
   void make_missing(std::function<Tensor<T>(const std::string&, const Shape&)> make) {
     make_ = std::move(make);
   }
+  bool makes_missing() const noexcept { return make_ != nullptr; }
 
   bool contains(std::string_view name) const { return entries_.find(name) != entries_.end(); }
   /// The tensor of that name. Throws Error that names it and lists names that there are.

@@ -115,7 +115,7 @@ class Builder {
       options.number("dropout", 0);  // between layers, in training only
       // Before anything is made for so many layers.
       const std::string last = prefix + "weight_ih_l" + std::to_string(read.num_layers - 1);
-      if (!weights.contains(last)) {
+      if (!weights.contains(last) && !weights.makes_missing()) {
         throw Error("num_layers is " + std::to_string(read.num_layers) + ", but there is no tensor '" + last +
                     "'");
       }
