@@ -6,6 +6,7 @@
 #include "sluice/cells.h"
 #include "sluice/error.h"
 #include "sluice/gates.h"
+#include "sluice/init.h"
 #include "sluice/layers.h"
 #include "sluice/model.h"
 #include "sluice/module.h"
