@@ -20,25 +20,25 @@ namespace sluice::init {
 // rows), and throws ShapeError for any other.
 
 template <class T>
-void constant_(TensorView<T> values, double value);
+void constant(TensorView<T> values, double value);
 
 /// Uniform in [-bound, bound), rounded to T.
 template <class T>
-void uniform_(TensorView<T> values, double bound, const RandomStream& random);
+void uniform(TensorView<T> values, double bound, const RandomStream& random);
 
 template <class T>
-void normal_(TensorView<T> values, double mean, double deviation, const RandomStream& random);
+void normal(TensorView<T> values, double mean, double deviation, const RandomStream& random);
 
 /// Uniform within gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010). A weight is [out, in, ...];
 /// the fans are in and out times what the other dimensions hold. Throws ShapeError below two dimensions.
 template <class T>
-void xavier_uniform_(TensorView<T> values, double gain, const RandomStream& random);
+void xavier_uniform(TensorView<T> values, double gain, const RandomStream& random);
 
 /// gain times a matrix with orthonormal columns or, where there are fewer rows than columns, rows; each such
 /// matrix as likely as any other (Saxe et al. 2014; Mezzadri 2007). Dimensions from the second on count as
 /// one. Throws ShapeError below two dimensions.
 template <class T>
-void orthogonal_(TensorView<T> values, double gain, const RandomStream& random, const RunOptions& run = {});
+void orthogonal(TensorView<T> values, double gain, const RandomStream& random, const RunOptions& run = {});
 
 /// What a fresh PyTorch module of that type has:
 ///   LSTM, GRU, RNN and their cells  uniform within 1 / sqrt(hidden_size), biases too
@@ -59,16 +59,16 @@ inline constexpr std::uint64_t kStreams = std::uint64_t{1} << 63;
 template <class T>
 std::size_t forget_gate_bias(Parameters<T>& parameters, double value);
 
-extern template void constant_(TensorView<float>, double);
-extern template void constant_(TensorView<double>, double);
-extern template void uniform_(TensorView<float>, double, const RandomStream&);
-extern template void uniform_(TensorView<double>, double, const RandomStream&);
-extern template void normal_(TensorView<float>, double, double, const RandomStream&);
-extern template void normal_(TensorView<double>, double, double, const RandomStream&);
-extern template void xavier_uniform_(TensorView<float>, double, const RandomStream&);
-extern template void xavier_uniform_(TensorView<double>, double, const RandomStream&);
-extern template void orthogonal_(TensorView<float>, double, const RandomStream&, const RunOptions&);
-extern template void orthogonal_(TensorView<double>, double, const RandomStream&, const RunOptions&);
+extern template void constant(TensorView<float>, double);
+extern template void constant(TensorView<double>, double);
+extern template void uniform(TensorView<float>, double, const RandomStream&);
+extern template void uniform(TensorView<double>, double, const RandomStream&);
+extern template void normal(TensorView<float>, double, double, const RandomStream&);
+extern template void normal(TensorView<double>, double, double, const RandomStream&);
+extern template void xavier_uniform(TensorView<float>, double, const RandomStream&);
+extern template void xavier_uniform(TensorView<double>, double, const RandomStream&);
+extern template void orthogonal(TensorView<float>, double, const RandomStream&, const RunOptions&);
+extern template void orthogonal(TensorView<double>, double, const RandomStream&, const RunOptions&);
 extern template void reset_parameters(Parameters<float>&, std::string_view, const std::string&,
                                       std::uint64_t);
 extern template void reset_parameters(Parameters<double>&, std::string_view, const std::string&,

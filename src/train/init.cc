@@ -76,13 +76,14 @@ void orthonormalise_rows(Tensor<double>& v, int threads) {
     const double norm = std::sqrt(dot(unit, unit, n));
     for (std::size_t i = 0; i < n; ++i) unit[i] /= norm;
     const std::size_t later = count - k - 1;
-    parallel_ranges(later, kGrainProducts / n + 1, threads, [&](std::size_t begin, std::size_t end) noexcept {
-      for (std::size_t r = begin; r < end; ++r) {
-        double* const row = unit + (r + 1) * n;
-        const double share = dot(unit, row, n);
-        for (std::size_t i = 0; i < n; ++i) row[i] -= share * unit[i];
-      }
-    });
+    parallel_ranges(later, kGrainProducts / std::max<std::size_t>(n, 1) + 1, threads,
+                    [&](std::size_t begin, std::size_t end) noexcept {
+                      for (std::size_t r = begin; r < end; ++r) {
+                        double* const row = unit + (r + 1) * n;
+                        const double share = dot(unit, row, n);
+                        for (std::size_t i = 0; i < n; ++i) row[i] -= share * unit[i];
+                      }
+                    });
   }
 }
 
@@ -110,7 +111,7 @@ bool is_recurrent_name(std::string_view name) noexcept {
 
 template <class T>
 void uniform_parameter(Parameters<T>& parameters, std::size_t i, double bound, std::uint64_t seed) {
-  uniform_(parameters.value(i), bound, RandomStream(seed, kStreams + i));
+  uniform(parameters.value(i), bound, RandomStream(seed, kStreams + i));
 }
 
 template <class T>
@@ -147,13 +148,29 @@ void reset_affine(Parameters<T>& parameters, const std::string& prefix, std::uin
   }
 }
 
-// Of the recurrent weights that the bias belongs to: a projection, or four times as many rows as columns.
+// Names of parameters that differ in one word: "rnn.bias_ih_l0", "rnn.weight_hh_l0".
+class Siblings {
+ public:
+  Siblings(std::string_view name, std::size_t at, std::string_view word)
+      : prefix_(name.substr(0, at)), suffix_(name.substr(at + word.size())) {}
+  std::string named(std::string_view word) const {
+    std::string name = prefix_;
+    return name.append(word).append(suffix_);
+  }
+
+ private:
+  std::string prefix_;
+  std::string suffix_;
+};
+
+// Of the recurrent weights that a bias belongs to: there is a projection, or they have four times as many
+// rows as columns.
 template <class T>
-bool is_lstm_bias(const Parameters<T>& parameters, const std::string& prefix, const std::string& suffix) {
+bool is_of_lstm(const Parameters<T>& parameters, const Siblings& siblings) {
   std::optional<Shape> weight_hh;
   for (const ParameterInfo& info : parameters.infos()) {
-    if (info.name == prefix + "weight_hr" + suffix) return true;
-    if (info.name == prefix + "weight_hh" + suffix) weight_hh = info.shape;
+    if (info.name == siblings.named("weight_hr")) return true;
+    if (info.name == siblings.named("weight_hh")) weight_hh = info.shape;
   }
   return weight_hh && weight_hh->rank() == 2 && (*weight_hh)[0] == 4 * (*weight_hh)[1];
 }
@@ -161,42 +178,42 @@ bool is_lstm_bias(const Parameters<T>& parameters, const std::string& prefix, co
 }  // namespace
 
 template <class T>
-void constant_(TensorView<T> values, double value) {
-  check_contiguous("init::constant_", values);
+void constant(TensorView<T> values, double value) {
+  check_contiguous("init::constant", values);
   std::fill_n(values.data(), values.size(), static_cast<T>(value));
 }
 
 template <class T>
-void uniform_(TensorView<T> values, double bound, const RandomStream& random) {
-  check_contiguous("init::uniform_", values);
+void uniform(TensorView<T> values, double bound, const RandomStream& random) {
+  check_contiguous("init::uniform", values);
   draw(
       values, [&](std::span<double> to, std::uint64_t first) { random.fill_uniform(to, first); },
       [bound](double u) { return bound * (2 * u - 1); });
 }
 
 template <class T>
-void normal_(TensorView<T> values, double mean, double deviation, const RandomStream& random) {
-  check_contiguous("init::normal_", values);
+void normal(TensorView<T> values, double mean, double deviation, const RandomStream& random) {
+  check_contiguous("init::normal", values);
   draw(
       values, [&](std::span<double> to, std::uint64_t first) { random.fill_normal(to, first); },
       [=](double z) { return mean + deviation * z; });
 }
 
 template <class T>
-void xavier_uniform_(TensorView<T> values, double gain, const RandomStream& random) {
-  check_matrix("init::xavier_uniform_", values);
+void xavier_uniform(TensorView<T> values, double gain, const RandomStream& random) {
+  check_matrix("init::xavier_uniform", values);
   if (values.size() == 0) return;
   const std::size_t fan_in = columns_of(values);
   const std::size_t fan_out = values.dim(0) * (fan_in / values.dim(1));
-  uniform_(values, gain * std::sqrt(6 / static_cast<double>(fan_in + fan_out)), random);
+  uniform(values, gain * std::sqrt(6 / static_cast<double>(fan_in + fan_out)), random);
 }
 
 // The factor Q of a normal matrix, where R's diagonal is positive as Gram-Schmidt makes it, is uniform over
 // the orthogonal matrices (Mezzadri 2007). A second pass takes away what rounding left of the first, in
 // proportion to the matrix's condition ("twice is enough": Giraud et al. 2005).
 template <class T>
-void orthogonal_(TensorView<T> values, double gain, const RandomStream& random, const RunOptions& run) {
-  check_matrix("init::orthogonal_", values);
+void orthogonal(TensorView<T> values, double gain, const RandomStream& random, const RunOptions& run) {
+  check_matrix("init::orthogonal", values);
   if (values.size() == 0) return;
   const std::size_t rows = values.dim(0), columns = columns_of(values);
   const bool is_wide = rows < columns;
@@ -218,7 +235,7 @@ void reset_parameters(Parameters<T>& parameters, std::string_view type, const st
   if (type == "Linear" || type == "Conv1d") return reset_affine(parameters, prefix, seed);
   if (type == "Embedding") {
     const std::size_t i = parameters.index_of(prefix + "weight");
-    return normal_(parameters.value(i), 0, 1, RandomStream(seed, kStreams + i));
+    return normal(parameters.value(i), 0, 1, RandomStream(seed, kStreams + i));
   }
   if (type != "LayerNorm") {
     throw Error("init::reset_parameters: type is '" + std::string(type) +
@@ -226,8 +243,8 @@ void reset_parameters(Parameters<T>& parameters, std::string_view type, const st
   }
   for (std::size_t i = 0; i < parameters.count(); ++i) {
     const auto name = without_prefix(parameters.name(i), prefix);
-    if (name == "weight") constant_(parameters.value(i), 1);
-    if (name == "bias") constant_(parameters.value(i), 0);
+    if (name == "weight") constant(parameters.value(i), 1);
+    if (name == "bias") constant(parameters.value(i), 0);
   }
 }
 
@@ -235,31 +252,32 @@ template <class T>
 std::size_t forget_gate_bias(Parameters<T>& parameters, double value) {
   std::size_t found = 0;
   for (std::size_t i = 0; i < parameters.count(); ++i) {
+    constexpr std::string_view kWord = "bias_ih";
     const std::string& name = parameters.name(i);
-    const std::size_t at = name.rfind("bias_ih");
+    const std::size_t at = name.rfind(kWord);
     if (at == std::string::npos) continue;
-    const std::string prefix = name.substr(0, at), suffix = name.substr(at + std::string("bias_ih").size());
-    if (!is_lstm_bias(parameters, prefix, suffix)) continue;
-    const std::size_t other = parameters.index_of(prefix + "bias_hh" + suffix);
+    const Siblings siblings(name, at, kWord);
+    if (!is_of_lstm(parameters, siblings)) continue;
+    const std::size_t other = parameters.index_of(siblings.named("bias_hh"));
     const std::size_t units = parameters.shape(i)[0] / 4;
-    constant_(parameters.value(i).narrow(0, units, units), value);
-    constant_(parameters.value(other).narrow(0, units, units), 0);
+    constant(parameters.value(i).narrow(0, units, units), value);
+    constant(parameters.value(other).narrow(0, units, units), 0);
     ++found;
   }
   if (found == 0) throw Error("init::forget_gate_bias: there is no LSTM with biases");
   return found;
 }
 
-template void constant_(TensorView<float>, double);
-template void constant_(TensorView<double>, double);
-template void uniform_(TensorView<float>, double, const RandomStream&);
-template void uniform_(TensorView<double>, double, const RandomStream&);
-template void normal_(TensorView<float>, double, double, const RandomStream&);
-template void normal_(TensorView<double>, double, double, const RandomStream&);
-template void xavier_uniform_(TensorView<float>, double, const RandomStream&);
-template void xavier_uniform_(TensorView<double>, double, const RandomStream&);
-template void orthogonal_(TensorView<float>, double, const RandomStream&, const RunOptions&);
-template void orthogonal_(TensorView<double>, double, const RandomStream&, const RunOptions&);
+template void constant(TensorView<float>, double);
+template void constant(TensorView<double>, double);
+template void uniform(TensorView<float>, double, const RandomStream&);
+template void uniform(TensorView<double>, double, const RandomStream&);
+template void normal(TensorView<float>, double, double, const RandomStream&);
+template void normal(TensorView<double>, double, double, const RandomStream&);
+template void xavier_uniform(TensorView<float>, double, const RandomStream&);
+template void xavier_uniform(TensorView<double>, double, const RandomStream&);
+template void orthogonal(TensorView<float>, double, const RandomStream&, const RunOptions&);
+template void orthogonal(TensorView<double>, double, const RandomStream&, const RunOptions&);
 template void reset_parameters(Parameters<float>&, std::string_view, const std::string&, std::uint64_t);
 template void reset_parameters(Parameters<double>&, std::string_view, const std::string&, std::uint64_t);
 template std::size_t forget_gate_bias(Parameters<float>&, double);

@@ -122,8 +122,9 @@ template <class T>
 void Optimizer<T>::load_state_dict(const StateDict<T>& state, const std::string& prefix) {
   std::set<std::string> known;
   for (const ParameterInfo& info : infos_) {
-    known.insert(prefix + info.name + ".step");
-    for (const std::string& buffer : buffers_) known.insert(prefix + info.name + "." + buffer);
+    const std::string name = prefix + info.name + ".";
+    known.insert(name + "step");
+    for (const std::string& buffer : buffers_) known.insert(name + buffer);
   }
   for (const std::string& name : state.names()) {
     if (name.starts_with(prefix) && !known.contains(name)) {

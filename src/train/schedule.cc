@@ -75,7 +75,8 @@ StepLR::StepLR(double lr, const StepLROptions& options)
 }
 
 double StepLR::at(std::size_t epoch) const noexcept {
-  return base_lr_ * std::pow(options_.gamma, static_cast<double>(epoch / options_.step_size));
+  const std::size_t falls = epoch / options_.step_size;
+  return base_lr_ * std::pow(options_.gamma, static_cast<double>(falls));
 }
 
 CosineAnnealingLR::CosineAnnealingLR(double lr, const CosineAnnealingLROptions& options)

@@ -48,8 +48,8 @@ TEST(Init, UniformAndNormalFillAnyNumberOfElements) {
   const RandomStream random(1, 2);
   for (const std::size_t n : {0, 1, 15, 16, 17, 255, 256, 257, 1000}) {
     Tensor<double> uniform({n}), normal({n});
-    init::uniform_(uniform.view(), 0.5, random);
-    init::normal_(normal.view(), 3, 2, random);
+    init::uniform(uniform.view(), 0.5, random);
+    init::normal(normal.view(), 3, 2, random);
     for (std::size_t i = 0; i < n; ++i) {
       ASSERT_EQ(uniform(i), 0.5 * (2 * random.uniform(i) - 1));
       ASSERT_EQ(normal(i), 3 + 2 * random.normal(i));
@@ -64,21 +64,21 @@ TEST(Init, AFloatModelStartsWithADoubleModelsNumbers) {
   const auto expect_rounded = [&] {
     for (std::size_t i = 0; i < 300; ++i) ASSERT_EQ(floats(i), static_cast<float>(doubles(i)));
   };
-  init::uniform_(doubles.view(), 0.3, random);
-  init::uniform_(floats.view(), 0.3, random);
+  init::uniform(doubles.view(), 0.3, random);
+  init::uniform(floats.view(), 0.3, random);
   expect_rounded();
-  init::normal_(doubles.view(), 0, 1, random);
-  init::normal_(floats.view(), 0, 1, random);
+  init::normal(doubles.view(), 0, 1, random);
+  init::normal(floats.view(), 0, 1, random);
   expect_rounded();
 }
 
 TEST(Init, XavierTakesBothFans) {
   Tensor<float> matrix({40, 60}), kernel({20, 30, 5}), none({0, 3});
-  init::xavier_uniform_(matrix.view(), 2.0, RandomStream(1, 1));
+  init::xavier_uniform(matrix.view(), 2.0, RandomStream(1, 1));
   expect_uniform(elements_of(matrix.view()), 2 * std::sqrt(6.0 / 100));
-  init::xavier_uniform_(kernel.view(), 1.0, RandomStream(1, 1));
+  init::xavier_uniform(kernel.view(), 1.0, RandomStream(1, 1));
   expect_uniform(elements_of(kernel.view()), std::sqrt(6.0 / 250));
-  init::xavier_uniform_(none.view(), 1.0, RandomStream(1, 1));
+  init::xavier_uniform(none.view(), 1.0, RandomStream(1, 1));
 }
 
 /// Products of unit vectors in double, made orthogonal twice: a few roundings of a sum of n products, each
@@ -87,7 +87,7 @@ template <class T>
 void expect_orthogonal(const Shape& shape, double gain) {
   SCOPED_TRACE(shape.to_string());
   Tensor<T> w(shape);
-  init::orthogonal_(w.view(), gain, RandomStream(9, 4));
+  init::orthogonal(w.view(), gain, RandomStream(9, 4));
   const std::size_t rows = shape[0], columns = shape.size() / rows;
   const bool is_wide = rows < columns;
   const std::size_t count = std::min(rows, columns), n = std::max(rows, columns);
@@ -113,7 +113,7 @@ TEST(Init, OrthogonalHasOrthonormalRowsOrColumns) {
   }
   expect_orthogonal<double>({6, 4, 3}, 1.0);
   Tensor<float> none({0, 3});
-  init::orthogonal_(none.view(), 1.0, RandomStream(1, 1));
+  init::orthogonal(none.view(), 1.0, RandomStream(1, 1));
 }
 
 // Uniform over the orthogonal matrices: the first entry of an n x n one has mean square 1/n, and either sign
@@ -123,8 +123,8 @@ TEST(Init, OrthogonalMatricesAreAllAsLikely) {
   double signs = 0, corner = 0, trace = 0;
   for (int i = 0; i < kDraws; ++i) {
     Tensor<double> one({1, 1}), three({3, 3});
-    init::orthogonal_(one.view(), 1.0, RandomStream(3, static_cast<std::uint64_t>(i)));
-    init::orthogonal_(three.view(), 1.0, RandomStream(4, static_cast<std::uint64_t>(i)));
+    init::orthogonal(one.view(), 1.0, RandomStream(3, static_cast<std::uint64_t>(i)));
+    init::orthogonal(three.view(), 1.0, RandomStream(4, static_cast<std::uint64_t>(i)));
     signs += one(0, 0) / kDraws;
     corner += three(2, 2) * three(2, 2) / kDraws;
     trace += (three(0, 0) + three(1, 1) + three(2, 2)) / kDraws;
@@ -136,10 +136,10 @@ TEST(Init, OrthogonalMatricesAreAllAsLikely) {
 
 TEST(Init, OrthogonalHasTheSameBitsOnAnyNumberOfThreads) {
   Tensor<double> want({300, 200});
-  init::orthogonal_(want.view(), 1.0, RandomStream(1, 1), {.threads = 1});
+  init::orthogonal(want.view(), 1.0, RandomStream(1, 1), {.threads = 1});
   for (const int threads : {2, 3, 0}) {
     Tensor<double> got({300, 200});
-    init::orthogonal_(got.view(), 1.0, RandomStream(1, 1), {.threads = threads});
+    init::orthogonal(got.view(), 1.0, RandomStream(1, 1), {.threads = threads});
     expect_same_bits(got, want);
   }
 }
@@ -147,7 +147,7 @@ TEST(Init, OrthogonalHasTheSameBitsOnAnyNumberOfThreads) {
 TEST(Init, FillsPartOfAParameter) {
   Parameters<float> parameters({{"weight_hh_l0", {64, 16}}});
   const TensorView<float> all = parameters.value(0);
-  init::orthogonal_(all.narrow(0, 16, 16), 1.0, RandomStream(1, 1));
+  init::orthogonal(all.narrow(0, 16, 16), 1.0, RandomStream(1, 1));
   for (std::size_t row = 0; row < 64; ++row) {
     EXPECT_EQ(largest_of(elements_of(all.narrow(0, row, 1))) > 0, row >= 16 && row < 32);
   }
@@ -271,16 +271,16 @@ TEST(Init, WrongViewsAreRefused) {
   Tensor<float> w({4, 6});
   const RandomStream random(1, 1);
   const TensorView<float> part = w.view().narrow(1, 0, 3);
-  EXPECT_EQ(message_of<ShapeError>([&] { init::uniform_(part, 1, random); }),
-            "init::uniform_: values, [4, 3], is not contiguous, as it must be");
-  EXPECT_EQ(message_of<ShapeError>([&] { init::normal_(part, 0, 1, random); }),
-            "init::normal_: values, [4, 3], is not contiguous, as it must be");
-  EXPECT_EQ(message_of<ShapeError>([&] { init::constant_(part, 0); }),
-            "init::constant_: values, [4, 3], is not contiguous, as it must be");
-  EXPECT_EQ(message_of<ShapeError>([&] { init::orthogonal_(part, 1, random); }),
-            "init::orthogonal_: values, [4, 3], is not contiguous, as it must be");
-  EXPECT_EQ(message_of<ShapeError>([&] { init::xavier_uniform_(w.view().select(0, 0), 1, random); }),
-            "init::xavier_uniform_: values is [6], expected two dimensions or more");
+  EXPECT_EQ(message_of<ShapeError>([&] { init::uniform(part, 1, random); }),
+            "init::uniform: values, [4, 3], is not contiguous, as it must be");
+  EXPECT_EQ(message_of<ShapeError>([&] { init::normal(part, 0, 1, random); }),
+            "init::normal: values, [4, 3], is not contiguous, as it must be");
+  EXPECT_EQ(message_of<ShapeError>([&] { init::constant(part, 0); }),
+            "init::constant: values, [4, 3], is not contiguous, as it must be");
+  EXPECT_EQ(message_of<ShapeError>([&] { init::orthogonal(part, 1, random); }),
+            "init::orthogonal: values, [4, 3], is not contiguous, as it must be");
+  EXPECT_EQ(message_of<ShapeError>([&] { init::xavier_uniform(w.view().select(0, 0), 1, random); }),
+            "init::xavier_uniform: values is [6], expected two dimensions or more");
   for (const float v : w.span()) EXPECT_EQ(v, 0);
 }
 
