@@ -22,5 +22,7 @@
 #include "sluice/sigmoid.h"
 #include "sluice/state_dict.h"
 #include "sluice/stream.h"
+#include "sluice/tape.h"
 #include "sluice/target.h"
 #include "sluice/tensor.h"
+#include "sluice/trainable.h"
