@@ -83,8 +83,8 @@ struct BCEWithLogitsLossOptions {
 /// Binary cross-entropy of logits (torch.nn.BCEWithLogitsLoss), p being pos_weight:
 ///   -w (p t log sigmoid(x) + (1 - t) log sigmoid(-x));
 ///   gradient w ((1 - t) sigmoid(x) - p t sigmoid(-x)).
-/// Both through the library's own sigmoid and log_sigmoid, of -|x| and |x|, so that neither overflows nor
-/// cancels: the losses at x = 1000 are 1000 and 0, at -20 and t = 0 exp(-20) to the last digits.
+/// Both through the library's own sigmoid and log_sigmoid, so arranged that nothing overflows or cancels: the
+/// losses at x = 1000 are 1000 and 0, that at x = -20 and t = 0 is exp(-20) to the last digits.
 template <class T = float>
 class BCEWithLogitsLoss {
  public:

@@ -56,8 +56,19 @@ std::vector<std::int64_t> classes_of(std::string_view call, TensorView<const std
   return classes;
 }
 
-// The losses of rows: term(row [C], class, scale, grad [C] or null) gives the loss of one that counts, and
-// its gradient times `scale`; grad comes with zeros. The shapes have passed check_classes.
+// Rows that lie one after the other.
+template <class T>
+struct LossRows {
+  std::size_t first;            // of all rows
+  std::size_t rows, count;      // count: C
+  const T* x;                   // [rows, C]
+  const std::int64_t* classes;  // [rows], the right ones, or kNotCounted
+  double scale;                 // of gradients
+  double* losses;               // [rows], 0 where the row does not count
+  T* grads;                     // [rows, C], 0 where the row does not count; or null
+};
+
+// The losses of rows: term(LossRows) makes those of a chunk. The shapes have passed check_classes.
 template <class T, class Options, class Term>
 LossOutput<T> loss_of_rows(std::string_view call, TensorView<const T> input,
                            TensorView<const std::int64_t> target, const Options& options,
@@ -76,91 +87,133 @@ LossOutput<T> loss_of_rows(std::string_view call, TensorView<const T> input,
   Tensor<T> storage;
   const T* const x = contiguous(input, storage).data();
   LossOutput<T> out;
-  if (options.reduction == Reduction::kNone) out.values = Tensor<T>(target.shape());
-  if (run.with_grad) out.grad = Tensor<T>(input.shape());  // zeros where nothing counts
+  if (run.with_grad) out.grad = Tensor<T>::uninitialized(input.shape());
   const std::size_t rows = classes.size();
+  std::vector<double> losses(rows);
   const std::size_t row_size = std::max<std::size_t>(count, 1);
   const std::size_t rows_per_chunk = std::max<std::size_t>(kLossChunk / row_size, 1);
   const std::size_t chunks = (rows + rows_per_chunk - 1) / rows_per_chunk;
   out.value = sum_of_chunks(chunks, rows_per_chunk * row_size, run.threads, [&](std::size_t chunk) {
-    const std::size_t end = std::min(rows, (chunk + 1) * rows_per_chunk);
+    const std::size_t first = chunk * rows_per_chunk;
+    const std::size_t last = std::min(rows, first + rows_per_chunk);
+    term(LossRows<T>{first, last - first, count, x + first * count, classes.data() + first, 1 / denominator,
+                     losses.data() + first, run.with_grad ? out.grad.data() + first * count : nullptr});
     double sum = 0;
-    for (std::size_t row = chunk * rows_per_chunk; row < end; ++row) {
-      if (classes[row] == kNotCounted) continue;
-      const double loss = term(x + row * count, static_cast<std::size_t>(classes[row]), 1 / denominator,
-                               run.with_grad ? out.grad.data() + row * count : nullptr);
-      sum += loss;
-      if (options.reduction == Reduction::kNone) out.values.data()[row] = static_cast<T>(loss);
-    }
+    for (std::size_t row = first; row < last; ++row) sum += losses[row];
     return sum;
   });
   if (options.reduction == Reduction::kMean) {
     // Of no weight the mean is NaN, also where smoothing leaves a sum that is not 0.
     out.value = denominator == 0 ? std::numeric_limits<double>::quiet_NaN() : out.value / denominator;
   }
+  if (options.reduction == Reduction::kNone) {
+    out.values = Tensor<T>::uninitialized(target.shape());
+    std::transform(losses.begin(), losses.end(), out.values.data(),
+                   [](double loss) { return static_cast<T>(loss); });
+  }
   return out;
 }
 
-// One row of cross-entropy: logits, their exponentials and sums, and the gradient from these.
+constexpr std::size_t kPartialSums = 8;
+
+// The sum of term(i) over [0, n): element i goes to partial sum i mod 8, chains that do not wait for each
+// other, and these are added pairwise. One order for every instruction set.
+template <class Term>
+double sum_over(std::size_t n, const Term& term) noexcept {
+  std::array<double, kPartialSums> sums{};
+  std::size_t i = 0;
+  for (; i + kPartialSums <= n; i += kPartialSums) {
+    for (std::size_t j = 0; j < kPartialSums; ++j) sums[j] += term(i + j);
+  }
+  for (; i < n; ++i) sums[i % kPartialSums] += term(i);
+  for (std::size_t half = kPartialSums / 2; half > 0; half /= 2) {
+    for (std::size_t j = 0; j < half; ++j) sums[j] += sums[j + half];
+  }
+  return sums[0];
+}
+
+// NaN may be passed over: it comes back by way of the exponentials.
 template <class T>
-class CrossEntropyRow {
+T largest_of(const T* x, std::size_t n) noexcept {
+  std::array<T, kPartialSums> most;
+  most.fill(x[0]);
+  std::size_t i = 0;
+  for (; i + kPartialSums <= n; i += kPartialSums) {
+    for (std::size_t j = 0; j < kPartialSums; ++j) most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
+  }
+  for (; i < n; ++i) most[0] = x[i] > most[0] ? x[i] : most[0];
+  return *std::max_element(most.begin(), most.end());
+}
+
+// Cross-entropy of chunks of rows. The exponentials of a whole chunk are taken at once, since a row may have
+// but a few classes.
+template <class T>
+class CrossEntropyRows {
  public:
-  CrossEntropyRow(const Tensor<T>& weight, double smoothing, std::size_t count)
-      : weight_(weight), count_(count), each_(smoothing / static_cast<double>(count)), own_(1 - smoothing) {
-    for (std::size_t c = 0; c < count; ++c) all_weights_ += weight_of(weight, c);
+  CrossEntropyRows(const Tensor<T>& weight, double smoothing, std::size_t count)
+      : each_(smoothing / static_cast<double>(count)), own_(1 - smoothing) {
+    for (std::size_t c = 0; c < count; ++c) weights_.push_back(weight_of(weight, c));
+    for (const double w : weights_) all_weights_ += w;
   }
 
-  double operator()(const T* x, std::size_t right, double scale, T* grad) const noexcept {
-    const T most = *std::max_element(x, x + count_);
-    // Element i goes to partial sum i mod 8: chains that do not wait for each other, in a fixed order.
-    std::array<double, kPartialSums> exp_sums{}, shifted_sums{};
-    std::array<T, kLossBlock> block;
-    for (std::size_t begin = 0; begin < count_; begin += kLossBlock) {
-      const std::size_t n = std::min(kLossBlock, count_ - begin);
-      for (std::size_t i = 0; i < n; ++i) block[i] = x[begin + i] - most;
-      if (each_ > 0) {
-        for (std::size_t i = 0; i < n; ++i) {
-          shifted_sums[i % kPartialSums] += weight_of(weight_, begin + i) * static_cast<double>(block[i]);
-        }
-      }
-      exp_(block.data(), block.data(), n);
-      for (std::size_t i = 0; i < n; ++i) exp_sums[i % kPartialSums] += static_cast<double>(block[i]);
-      if (grad != nullptr) std::copy_n(block.data(), n, grad + begin);
+  // `work` [rows, C] comes to hold the exponentials; it may be where the gradients go.
+  void operator()(const LossRows<T>& all, T* work) const noexcept {
+    const std::size_t count = all.count;
+    for (std::size_t row = 0; row < all.rows; ++row) {
+      T* const shifted = work + row * count;
+      all.losses[row] =
+          all.classes[row] == kNotCounted ? 0 : shift(all.x + row * count, count, all.classes[row], shifted);
+      if (all.classes[row] == kNotCounted) std::fill_n(shifted, count, T{0});
     }
-    const double exp_sum = total(exp_sums);
-    const double log_sum = portable_log(exp_sum);
-    // -log p[c] = log_sum - (x[c] - most): of two numbers that are not negative, neither takes from the
-    // other.
-    const double own = own_ * weight_of(weight_, right);
-    double loss = own * (log_sum - static_cast<double>(x[right] - most));
-    if (each_ > 0) loss += each_ * (all_weights_ * log_sum - total(shifted_sums));
-    if (grad != nullptr) to_gradient(exp_sum, own * scale, each_ * scale, right, grad);
-    return loss;
+    exp_(work, work, all.rows * count);
+    for (std::size_t row = 0; row < all.rows; ++row) {
+      const T* const e = work + row * count;
+      T* const grad = all.grads == nullptr ? nullptr : all.grads + row * count;
+      if (all.classes[row] == kNotCounted) {
+        if (grad != nullptr) std::fill_n(grad, count, T{0});
+        continue;
+      }
+      const auto right = static_cast<std::size_t>(all.classes[row]);
+      const double sum = sum_over(count, [e](std::size_t c) { return static_cast<double>(e[c]); });
+      const double own = own_ * weights_[right];
+      all.losses[row] += (own + each_ * all_weights_) * portable_log(sum);
+      if (grad != nullptr) to_gradient(e, count, sum, own * all.scale, each_ * all.scale, right, grad);
+    }
   }
 
  private:
-  static constexpr std::size_t kPartialSums = 8;
-  static_assert(kLossBlock % kPartialSums == 0);
-
-  static double total(const std::array<double, kPartialSums>& sums) noexcept {
-    return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  // shifted = x - max. With -log p[c] = log_sum - shifted[c], gives what a row's loss has beside the log_sum:
+  // a second part that is not negative, so that neither takes from the other.
+  double shift(const T* x, std::size_t count, std::int64_t right, T* shifted) const noexcept {
+    const T most = largest_of(x, count);
+    for (std::size_t c = 0; c < count; ++c) shifted[c] = x[c] - most;
+    const auto c = static_cast<std::size_t>(right);
+    const double part = own_ * weights_[c] * -static_cast<double>(shifted[c]);
+    if (each_ == 0) return part;
+    return part - each_ * sum_over(count, [&](std::size_t i) {
+                    return weights_[i] * static_cast<double>(shifted[i]);
+                  });
   }
 
-  // grad holds exp(x - most): p (own + each W) - own [c is right] - each w[c], W being the sum of weights.
-  void to_gradient(double exp_sum, double own, double each, std::size_t right, T* grad) const noexcept {
-    const double factor = (own + each * all_weights_) / exp_sum;
-    const double of_right =
-        static_cast<double>(grad[right]) * factor - each * weight_of(weight_, right) - own;
-    for (std::size_t c = 0; c < count_; ++c) {
-      grad[c] = static_cast<T>(static_cast<double>(grad[c]) * factor - each * weight_of(weight_, c));
+  // p (own + each W) - own [c is right] - each w[c], with p = e / sum and W the sum of weights. grad may be
+  // e.
+  void to_gradient(const T* e, std::size_t count, double sum, double own, double each, std::size_t right,
+                   T* grad) const noexcept {
+    const double factor = (own + each * all_weights_) / sum;
+    const double of_right = static_cast<double>(e[right]) * factor - own - each * weights_[right];
+    if (each_ == 0) {
+      for (std::size_t c = 0; c < count; ++c) grad[c] = static_cast<T>(static_cast<double>(e[c]) * factor);
+    } else {
+      for (std::size_t c = 0; c < count; ++c) {
+        grad[c] = static_cast<T>(static_cast<double>(e[c]) * factor - each * weights_[c]);
+      }
     }
     grad[right] = static_cast<T>(of_right);
   }
 
-  const Tensor<T>& weight_;
-  std::size_t count_;
   double each_;  // of the share that is spread, what one class gets
   double own_;   // the share of the right class
+  std::vector<double> weights_;
   double all_weights_ = 0;
   typename kernels::GateMath<T>::Map exp_ = kernels::gate_math<T>().exp;
 };
@@ -177,12 +230,18 @@ LossOutput<T> NLLLoss<T>::forward(TensorView<const T> input, TensorView<const st
                                   const LossRunOptions& run) const {
   constexpr std::string_view kCall = "NLLLoss::forward";
   check_classes(kCall, input, target, options_.weight);
-  return loss_of_rows(kCall, input, target, options_, run,
-                      [this](const T* x, std::size_t right, double scale, T* grad) noexcept {
-                        const double w = weight_of(options_.weight, right);
-                        if (grad != nullptr) grad[right] = static_cast<T>(-w * scale);
-                        return -w * static_cast<double>(x[right]);
-                      });
+  return loss_of_rows(kCall, input, target, options_, run, [this](const LossRows<T>& all) noexcept {
+    for (std::size_t row = 0; row < all.rows; ++row) {
+      T* const grad = all.grads == nullptr ? nullptr : all.grads + row * all.count;
+      if (grad != nullptr) std::fill_n(grad, all.count, T{0});
+      all.losses[row] = 0;
+      if (all.classes[row] == kNotCounted) continue;
+      const auto right = static_cast<std::size_t>(all.classes[row]);
+      const double w = weight_of(options_.weight, right);
+      all.losses[row] = -w * static_cast<double>(all.x[row * all.count + right]);
+      if (grad != nullptr) grad[right] = static_cast<T>(-w * all.scale);
+    }
+  });
 }
 
 template <class T>
@@ -198,9 +257,14 @@ LossOutput<T> CrossEntropyLoss<T>::forward(TensorView<const T> input, TensorView
                                            const LossRunOptions& run) const {
   constexpr std::string_view kCall = "CrossEntropyLoss::forward";
   check_classes(kCall, input, target, options_.weight);
-  return loss_of_rows(
-      kCall, input, target, options_, run,
-      CrossEntropyRow<T>(options_.weight, options_.label_smoothing, input.dim(input.rank() - 1)));
+  const std::size_t count = input.dim(input.rank() - 1);
+  const CrossEntropyRows<T> term(options_.weight, options_.label_smoothing, count);
+  // Where there are no gradients, their memory is taken all the same: for the exponentials.
+  Tensor<T> work;
+  if (!run.with_grad) work = Tensor<T>::uninitialized(input.shape());
+  return loss_of_rows(kCall, input, target, options_, run, [&](const LossRows<T>& all) noexcept {
+    term(all, all.grads != nullptr ? all.grads : work.data() + all.first * count);
+  });
 }
 
 template class NLLLoss<float>;

@@ -135,6 +135,25 @@ TYPED_TEST(Losses, CrossEntropyMatchesTheFormulaAtEverySize) {
   }
 }
 
+TYPED_TEST(Losses, CrossEntropyIsExactFarOutWhereverTheLargestStands) {
+  using T = TypeParam;
+  const CrossEntropyLoss<T> loss({.reduction = Reduction::kSum});
+  for (std::size_t k = 0; k < 19; ++k) {
+    Tensor<T> x({1, 19});
+    for (T& v : x.span()) v = -1000;
+    x(0, k) = 1000;
+    const auto right = static_cast<std::int64_t>(k);
+    const LossOutput<T> good = loss(x, Tensor<std::int64_t>({1}, {right}), {.with_grad = true});
+    const LossOutput<T> bad = loss(x, Tensor<std::int64_t>({1}, {(right + 1) % 19}), {.with_grad = true});
+    EXPECT_EQ(good.value, 0);
+    EXPECT_EQ(bad.value, 2000);
+    for (std::size_t c = 0; c < 19; ++c) {
+      EXPECT_EQ(good.grad(0, c), T{0});
+      EXPECT_EQ(bad.grad(0, c), static_cast<T>(c == k) - static_cast<T>(c == (k + 1) % 19));
+    }
+  }
+}
+
 /// `loss(x, run)` against (loss(x + h) - loss(x - h)) / 2h. Third derivatives here are below 500 (BCE's is
 /// 2 / x^3 for x >= 0.2, with weights to 2), so the difference is off by h^2 / 6 times that, 8e-9, and the
 /// values, sums below 100, by 1e-14 / h = 1e-9.
@@ -240,13 +259,12 @@ TYPED_TEST(Losses, BCEWithLogitsKeepsSmallLossesAndGradients) {
 
 TYPED_TEST(Losses, BCEWithLogitsIsTheOneSigmoid) {
   using T = TypeParam;
-  const Tensor<T> x = random_tensor<T>({1000}, -100, 0, 1);
+  const Tensor<T> x = random_tensor<T>({1000}, -100, 100, 1);
   const Tensor<T> zeros({1000});
   const BCEWithLogitsLoss<T> loss({.reduction = Reduction::kSum});
   expect_same_bits(loss(x, zeros, {.with_grad = true}).grad, sigmoid(x));
 
-  Tensor<T> positive = x;
-  for (T& v : positive.span()) v = -v;
+  const Tensor<T> positive = random_tensor<T>({1000}, 0, 100, 2);
   Tensor<T> ones({1000});
   for (T& v : ones.span()) v = 1;
   const BCEWithLogitsLoss<T> each({.reduction = Reduction::kNone});
@@ -462,6 +480,7 @@ TYPED_TEST(Losses, AnyNumberOfThreadsGivesTheSameBits) {
       for (const int threads : {0, 2, 3, 7}) {
         SCOPED_TRACE(threads);
         expect_same_output(loss(x, {.lengths = lengths, .with_grad = true, .threads = threads}), want);
+        expect_same_bits(loss(x, {.lengths = lengths, .threads = threads}).value, want.value);
       }
     });
   }
