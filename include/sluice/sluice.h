@@ -4,6 +4,7 @@
 
 #include "sluice/activations.h"
 #include "sluice/cells.h"
+#include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"
 #include "sluice/error.h"
 #include "sluice/gates.h"
