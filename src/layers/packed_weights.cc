@@ -128,8 +128,12 @@ PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, Tensor
   SLUICE_DCHECK(w.rank() == 2 && (!u || u.dim(0) == w.dim(0)));
   const std::size_t lanes = kernels::packed_gemm<T>().lanes;
   const std::size_t units = w.dim(0);
-  // Four vectors a block run best; fewer where they would be empty.
-  const std::size_t vectors = std::clamp<std::size_t>((units + lanes - 1) / lanes, 1, 4);
+  // Four vectors a block run best; fewer where they would be empty, or where so deep a block would not stay
+  // in the second cache while all rows go over it.
+  constexpr std::size_t kBlockBytes = std::size_t{640} << 10;
+  std::size_t vectors = std::clamp<std::size_t>((units + lanes - 1) / lanes, 1, 4);
+  const std::size_t vector_bytes = (w.dim(1) + (u ? u.dim(1) : 0)) * lanes * sizeof(T);
+  while (vectors > 2 && vectors * vector_bytes > kBlockBytes) --vectors;
   PackedWeights<T> packed = make<T>(vectors, units, vectors * lanes, w, u);
   parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
                   [&](std::size_t begin, std::size_t end) {

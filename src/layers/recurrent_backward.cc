@@ -385,13 +385,26 @@ class RecurrentCellBackward {
   // h of the step before each, [H_out + 1, T*B].
   Tensor<T> transposed_state() const {
     const std::size_t S = call_.options.state_size(), batch = call_.batch;
-    Tensor<T> before({call_.steps, batch, S});
-    for (std::size_t row = 0; row < batch; ++row) {
-      for (std::size_t step = 0; step < call_.length(row); ++step) {
-        std::copy_n(h_before(row, step), S, &before(time(row, step), row, 0));
-      }
+    const Tensor<T>& outputs = call_.record.outputs[layer_];
+    const T* const h0 = call_.record.h0.data() + index_ * batch * S;
+    Tensor<T> all = transposed_steps<T>(
+        call_.steps, batch, S,
+        [&](std::size_t t) {
+          const bool is_first = direction_ == 0 ? t == 0 : t + 1 == call_.steps;
+          if (is_first) return FeatureRows<T>{h0, static_cast<std::ptrdiff_t>(S)};
+          const std::size_t before = direction_ == 0 ? t - 1 : t + 1;
+          return FeatureRows<T>{outputs.data() + before * batch * outputs.dim(2) + direction_ * S,
+                                static_cast<std::ptrdiff_t>(outputs.dim(2))};
+        },
+        call_.threads);
+    // The second direction begins where a row ends.
+    for (std::size_t row = 0; direction_ == 1 && row < call_.record.lengths.size(); ++row) {
+      if (call_.length(row) == 0) continue;
+      const std::size_t column = (call_.length(row) - 1) * batch + row;
+      for (std::size_t f = 0; f < S; ++f) all(f, column) = h0[row * S + f];
     }
-    return transposed_features<T>(before.view(), call_.record.lengths, call_.threads);
+    clear_past_lengths(all, call_.record.lengths);
+    return all;
   }
   // r h, or m, of each step: the first H elements of its scratch, [H + 1, T*B].
   Tensor<T> transposed_scratch() const {

@@ -24,6 +24,7 @@ template <class T>
 void add_range(const kernels::PackedGemm<T>& kernels, const T* a, std::size_t a_stride, std::size_t begin,
                std::size_t end, const T* b, std::size_t k_count, T* sums, std::size_t n_count) noexcept {
   const std::size_t lanes = kernels.lanes;
+  std::fill_n(sums + begin * n_count, (end - begin) * n_count, T{0});
   const Tensor<T> no_bias({kVectors * lanes});
   Tensor<T> packed = Tensor<T>::uninitialized({kChunk, kVectors * lanes});
   std::vector<const T*> rows(end - begin);
@@ -49,10 +50,10 @@ void add_range(const kernels::PackedGemm<T>& kernels, const T* a, std::size_t a_
   }
 }
 
-// sums[m, n] += sum over k of a[m, k] b[k, n], k in order; sums [m_count, n_count] contiguous, n_count a
+// sums[m, n] = sum over k of a[m, k] b[k, n], k in order; sums [m_count, n_count] contiguous, n_count a
 // multiple of the lanes.
 template <class T>
-void add_products(const Tensor<T>& a, const Tensor<T>& b, Tensor<T>& sums, int threads) {
+void multiply(const Tensor<T>& a, const Tensor<T>& b, Tensor<T>& sums, int threads) {
   const kernels::PackedGemm<T>& kernels = kernels::packed_gemm<T>();
   const std::size_t m_count = a.dim(0), k_count = a.dim(1), n_count = sums.dim(1);
   // Whole tiles a thread.
@@ -69,18 +70,30 @@ void add_products(const Tensor<T>& a, const Tensor<T>& b, Tensor<T>& sums, int t
 
 template <class T>
 Tensor<T> transposed_features(TensorView<const T> x, std::span<const std::int64_t> lengths, int threads) {
-  const std::size_t steps = x.dim(0), batch = x.dim(1), features = x.dim(2);
+  Tensor<T> all = transposed_steps<T>(
+      x.dim(0), x.dim(1), x.dim(2),
+      [&](std::size_t t) {
+        return FeatureRows<T>{x.data() + static_cast<std::ptrdiff_t>(t) * x.stride(0), x.stride(1)};
+      },
+      threads);
+  clear_past_lengths(all, lengths);
+  return all;
+}
+
+template <class T>
+Tensor<T> transposed_steps(std::size_t steps, std::size_t batch, std::size_t features,
+                           const std::function<FeatureRows<T>(std::size_t)>& rows_at, int threads) {
   Tensor<T> all = Tensor<T>::uninitialized({features + 1, steps * batch});
   std::fill_n(all.data() + features * steps * batch, steps * batch, T{1});
   const auto transpose = kernels::transpose_kernel<T>();
-  parallel_ranges(
-      steps, kMovesPerThread / (batch * features + 1) + 1, threads, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t t = begin; t < end && batch > 0; ++t) {
-          transpose(x.data() + static_cast<std::ptrdiff_t>(t) * x.stride(0), x.stride(1),
-                    all.data() + t * batch, static_cast<std::ptrdiff_t>(steps * batch), batch, features);
-        }
-      });
-  clear_past_lengths(all, lengths);
+  parallel_ranges(steps, kMovesPerThread / (batch * features + 1) + 1, threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t t = begin; t < end && batch > 0; ++t) {
+                      const FeatureRows<T> rows = rows_at(t);
+                      transpose(rows.data, rows.stride, all.data() + t * batch,
+                                static_cast<std::ptrdiff_t>(steps * batch), batch, features);
+                    }
+                  });
   return all;
 }
 
@@ -112,30 +125,39 @@ void add_weight_gradient(const Tensor<T>& features, const Tensor<T>& list, GateR
   const std::size_t columns = features.dim(0) - 1;
   const std::size_t width = list.dim(list.rank() - 1);
   const std::size_t lanes = kernels::packed_gemm<T>().lanes;
-  Tensor<T> sums({columns + 1, width});
-  add_products(features, list, sums, threads);
+  Tensor<T> sums = Tensor<T>::uninitialized({columns + 1, width});
+  multiply(features, list, sums, threads);
   // From [feature][blocks of lanes][gate][lane] to [gate][unit][feature].
   const auto transpose = kernels::transpose_kernel<T>();
-  Tensor<T> rows({lanes, columns});
-  for (std::size_t unit = 0; unit < units; unit += lanes) {
-    const std::size_t count = std::min(lanes, units - unit);
-    for (std::size_t gate = 0; gate < gates.count; ++gate) {
-      const std::size_t at = (unit / lanes * gates.count + gate) * lanes;
-      const std::size_t first = (gates.first + gate) * units + unit;
-      if (weight) {
-        transpose(sums.data() + at, static_cast<std::ptrdiff_t>(width), rows.data(),
-                  static_cast<std::ptrdiff_t>(columns), columns, count);
-        for (std::size_t i = 0; i < count; ++i) {
-          for (std::size_t k = 0; k < columns; ++k) weight(first + i, k) += rows(i, k);
-        }
-      }
-      for (std::size_t i = 0; bias && i < count; ++i) bias(first + i) += sums(columns, at + i);
-    }
-  }
+  const std::size_t blocks = (units + lanes - 1) / lanes;
+  parallel_ranges(blocks, kMovesPerThread / (lanes * gates.count * (columns + 1)) + 1, threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    Tensor<T> rows({lanes, columns});
+                    for (std::size_t i = begin * gates.count; i < end * gates.count; ++i) {
+                      const std::size_t unit = i / gates.count * lanes, gate = i % gates.count;
+                      const std::size_t count = std::min(lanes, units - unit);
+                      const std::size_t first = (gates.first + gate) * units + unit;
+                      if (weight) {
+                        transpose(sums.data() + i * lanes, static_cast<std::ptrdiff_t>(width), rows.data(),
+                                  static_cast<std::ptrdiff_t>(columns), columns, count);
+                        for (std::size_t u = 0; u < count; ++u) {
+                          T* const to = &weight(first + u, 0);
+                          for (std::size_t k = 0; k < columns; ++k) to[k] += rows(u, k);
+                        }
+                      }
+                      for (std::size_t u = 0; bias && u < count; ++u) {
+                        bias(first + u) += sums(columns, i * lanes + u);
+                      }
+                    }
+                  });
 }
 
 template Tensor<float> transposed_features(TensorView<const float>, std::span<const std::int64_t>, int);
 template Tensor<double> transposed_features(TensorView<const double>, std::span<const std::int64_t>, int);
+template Tensor<float> transposed_steps(std::size_t, std::size_t, std::size_t,
+                                        const std::function<FeatureRows<float>(std::size_t)>&, int);
+template Tensor<double> transposed_steps(std::size_t, std::size_t, std::size_t,
+                                         const std::function<FeatureRows<double>(std::size_t)>&, int);
 template void clear_past_lengths(Tensor<float>&, std::span<const std::int64_t>) noexcept;
 template void clear_past_lengths(Tensor<double>&, std::span<const std::int64_t>) noexcept;
 template Tensor<float> padded_gradients(TensorView<const float>, std::span<const std::int64_t>);

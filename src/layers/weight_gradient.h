@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "sluice/tensor.h"
@@ -25,6 +26,18 @@ struct GateRange {
 template <class T>
 Tensor<T> transposed_features(TensorView<const T> x, std::span<const std::int64_t> lengths, int threads);
 
+/// The rows [B, F] of one step: where the first begins, and how far they are apart.
+template <class T>
+struct FeatureRows {
+  const T* data;
+  std::ptrdiff_t stride;
+};
+/// The same where each step's rows lie somewhere else; nothing is cleared. rows_at(t) may be asked on any
+/// thread.
+template <class T>
+Tensor<T> transposed_steps(std::size_t steps, std::size_t batch, std::size_t features,
+                           const std::function<FeatureRows<T>(std::size_t)>& rows_at, int threads);
+
 /// Zeros in the columns past each row's length; `all` [F, T*B].
 template <class T>
 void clear_past_lengths(Tensor<T>& all, std::span<const std::int64_t> lengths) noexcept;
@@ -37,7 +50,7 @@ Tensor<T> padded_gradients(TensorView<const T> grad, std::span<const std::int64_
 /// weight += list^T features, bias += the sums of list; either may be null.
 ///   features  [N + 1, K]  from transposed_features
 ///   list      [K, gates.count * units in whole vectors], as [blocks of lanes][gate][lane]; contiguous
-///   weight    [.., N]     the rows of `gates`
+///   weight    [.., N]     the rows of `gates`; last stride 1
 ///   bias      [..]
 /// Each sum is one chain of fused multiply-adds over k in order: the same bits at any number of threads.
 template <class T>
