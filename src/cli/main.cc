@@ -65,11 +65,14 @@ void add_train(CLI::App& app, TrainArguments& a) {
                    "BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss, MSELoss, L1Loss, SmoothL1Loss")
       ->required();
   train->add_option("--optimizer", a.optimizer, "SGD, Adam, AdamW, RMSprop, Adagrad")->required();
-  train->add_option("--lr", a.lr, "Learning rate")->required();
-  train->add_option("--momentum", a.momentum, "Of SGD and RMSprop");
-  train->add_option("--weight-decay", a.weight_decay, "As PyTorch's optimizers take it");
-  train->add_option("--clip-grad-norm", a.clip_grad_norm, "Scale gradients down to this norm");
-  train->add_option("--epochs", a.epochs, "How often all rows are gone through (default: 1)");
+  train->add_option("--lr", a.lr, "Learning rate")->required()->check(CLI::NonNegativeNumber);
+  train->add_option("--momentum", a.momentum, "Of SGD and RMSprop")->check(CLI::NonNegativeNumber);
+  train->add_option("--weight-decay", a.weight_decay, "As PyTorch's optimizers take it")
+      ->check(CLI::NonNegativeNumber);
+  train->add_option("--clip-grad-norm", a.clip_grad_norm, "Scale gradients down to this norm")
+      ->check(CLI::NonNegativeNumber);
+  train->add_option("--epochs", a.epochs, "How often all rows are gone through (default: 1)")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
   train->add_option("--batch-size", a.batch_size, "Rows of a batch (default: 32)")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
   train->add_flag("--shuffle", a.shuffle,

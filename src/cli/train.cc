@@ -179,11 +179,7 @@ Batch<T> make_batch(const Data<T>& data, std::span<const std::size_t> order) {
 template <class T>
 LossOutput<T> loss_of(const std::string& name, const SequenceOutput<T>& out, const Batch<T>& batch,
                       bool with_grad, int threads) {
-  // A model that gives one value has no lengths left.
-  const LossRunOptions run{
-      .lengths = out.y.dim(0) == 1 && batch.x.dim(0) != 1 ? std::span<const std::int64_t>() : out.lengths,
-      .with_grad = with_grad,
-      .threads = threads};
+  const LossRunOptions run{.lengths = out.lengths, .with_grad = with_grad, .threads = threads};
   const TensorView<const T> y = out.y.view();
   const TensorView<const T> target = batch.target.view();
   if (name == "BCELoss") return BCELoss<T>()(y, target, run);
@@ -238,27 +234,33 @@ std::unique_ptr<Schedule> make_schedule(const TrainArguments& a) {
 }
 
 template <class T>
-TrainableModel<T> load_trainable(const TrainArguments& arguments) {
-  if (!arguments.model.ends_with(".json")) {
-    LoadOptions options;
-    options.prefix = arguments.prefix.value_or("");
-    options.batch_first = arguments.batch_first;
-    return TrainableModel<T>::load(arguments.model, options);
-  }
-  if (arguments.prefix || arguments.batch_first) {
-    throw UsageError("--prefix and --batch-first go with a bare layer, and " + arguments.model +
-                     " is an architecture");
-  }
+TrainableModel<T> begin_model(const TrainArguments& arguments) {
   std::ifstream file(arguments.model, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (!file.good() && !file.eof()) throw FileError(arguments.model + ": cannot be read");
   try {
     return TrainableModel<T>::begin(text, arguments.seed);
-  } catch (const FileError&) {
-    throw;
   } catch (const Error& error) {
     throw FileError(arguments.model + ": " + error.what());
   }
+}
+
+template <class T>
+TrainableModel<T> load_trainable(const TrainArguments& arguments) {
+  LoadOptions options;
+  options.prefix = arguments.prefix.value_or("");
+  options.batch_first = arguments.batch_first;
+  TrainableModel<T> trained = arguments.model.ends_with(".json")
+                                  ? begin_model<T>(arguments)
+                                  : TrainableModel<T>::load(arguments.model, options);
+  if (trained.model().bare_layer()) return trained;
+  const std::string why =
+      " goes with a bare recurrent layer, and " + arguments.model + " has an architecture";
+  if (arguments.prefix) throw UsageError("--prefix" + why);
+  if (arguments.batch_first && !trained.model().batch_first()) {
+    throw UsageError("--batch-first" + why + " that says otherwise");
+  }
+  return trained;
 }
 
 // The training of one model: one epoch after the other.
@@ -313,6 +315,11 @@ class Training {
     return text;
   }
 
+  [[noreturn]] void stop(std::size_t epoch, std::size_t batch, const std::string& why) const {
+    throw Error("epoch " + std::to_string(epoch) + ", batch " + std::to_string(batch) + ": " + why +
+                (epoch > 1 ? "; " + arguments_.save + " has the model of the epoch before" : ""));
+  }
+
   double train_epoch(std::size_t epoch) {
     std::vector<std::size_t> order(training_rows_);
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -323,12 +330,13 @@ class Training {
       const std::size_t count = std::min(arguments_.batch_size, order.size() - first);
       const double loss = train_batch(std::span(order).subspan(first, count));
       ++batches;
-      if (!std::isfinite(loss)) {
-        throw Error("epoch " + std::to_string(epoch) + ", batch " + std::to_string(batches) +
-                    ": the loss is " + number(loss) +
-                    (epoch > 1 ? "; " + arguments_.save + " has the model of the epoch before" : ""));
-      }
+      if (!std::isfinite(loss)) stop(epoch, batches, "the loss is " + number(loss));
       sum += loss;
+    }
+    // The next epoch would stop at its loss; this one's model must not be saved either.
+    const std::span<const T> values = trained_.parameters().values();
+    if (!std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); })) {
+      stop(epoch, batches, "a parameter is no longer finite");
     }
     return sum / static_cast<double>(batches);
   }
@@ -384,8 +392,9 @@ class Training {
 void train(const TrainArguments& given) {
   const TrainArguments arguments = with_names(given);
   // Asked before long work.
-  AtomicFile::check(arguments.save);
-  if (!arguments.log.empty()) AtomicFile::check(arguments.log);
+  Outputs outputs;
+  outputs.expect(arguments.save);
+  outputs.expect(arguments.log);
   if (arguments.dtype == "float64") {
     Training<double>(arguments).run();
   } else {

@@ -27,28 +27,27 @@ void begin_parameters(const Module<T>& module, Parameters<T>& parameters, std::u
   init::reset_parameters(parameters, module.type(), name.substr(0, name.rfind("weight")), seed);
 }
 
-// Throws Error if a module of the architecture drops out: running ignores that, training must not.
-void refuse_dropout(const Json& value) {
+// Throws Error if a module of the architecture cannot be trained: one that drops out, which running ignores
+// and training must not, or a cell, whose parameters a layer holds under other names.
+void check_trainable(const Json& value) {
   if (value.is_array()) {
-    for (const Json& element : value) refuse_dropout(element);
+    for (const Json& element : value) check_trainable(element);
     return;
   }
   if (!value.is_object()) return;
-  const bool is_dropout = value.contains("type") && value["type"] == "Dropout";
-  for (const auto& [key, inner] : value.items()) {
-    if ((key == "dropout" || (is_dropout && key == "p")) && inner.is_number() && inner.get<double>() > 0) {
-      throw Error("the architecture has dropout, which this version does not train with");
-    }
-    refuse_dropout(inner);
+  std::string type;
+  if (value.contains("type") && value["type"].is_string()) type = value["type"].get<std::string>();
+  if (type.ends_with("Cell")) {
+    throw Error("the architecture has " + type + ", which this version does not train; a layer of one is " +
+                type.substr(0, type.size() - 4));
   }
-  if (is_dropout && !value.contains("p")) {
-    throw Error("the architecture has dropout, which this version does not train with");
+  // PyTorch's Dropout has p = 0.5 where nothing is said.
+  bool drops = type == "Dropout" && !value.contains("p");
+  for (const char* key : {"dropout", "p"}) {
+    drops = drops || (value.contains(key) && value[key].is_number() && value[key].get<double>() > 0);
   }
-}
-
-template <class T>
-void check_trainable(const Model<T>& model) {
-  refuse_dropout(parse_json(model.architecture()).value);
+  if (drops) throw Error("the architecture has dropout, which this version does not train with");
+  for (const auto& [key, inner] : value.items()) check_trainable(inner);
 }
 
 }  // namespace
@@ -56,17 +55,21 @@ void check_trainable(const Model<T>& model) {
 template <class T>
 TrainableModel<T> TrainableModel<T>::load(const std::string& path, const LoadOptions& options) {
   TrainableModel trained(Model<T>::load(path, options));
-  check_trainable(trained.model_);
+  try {
+    check_trainable(parse_json(trained.model_.architecture()).value);
+  } catch (const Error& error) {
+    throw FileError(path + ": " + error.what());
+  }
   trained.parameters_.load(SafetensorsFile::open(path).template state_dict<T>());
   return trained;
 }
 
 template <class T>
 TrainableModel<T> TrainableModel<T>::begin(const std::string& architecture, std::uint64_t seed) {
+  check_trainable(parse_json(architecture).value);
   StateDict<T> zeros;
   zeros.make_missing([](const std::string&, const Shape& shape) { return Tensor<T>(shape); });
   TrainableModel trained(Model<T>::from_architecture(architecture, zeros));
-  check_trainable(trained.model_);
   begin_parameters<T>(trained.model_.modules(), trained.parameters_, seed);
   trained.update();
   return trained;

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sluice/trainable.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "io/files.h"
+#include "sluice/error.h"
+#include "sluice/safetensors.h"
+
+namespace sluice {
+namespace {
+
+using testing::expect_contains;
+using testing::message_of;
+using testing::read_file;
+using testing::TempFolder;
+
+// One of each module that has parameters, some of them in a list of their own.
+constexpr const char* kAll = R"([
+  {"type": "Embedding", "prefix": "emb", "num_embeddings": 300, "embedding_dim": 9},
+  {"type": "Conv1d", "prefix": "conv", "in_channels": 9, "out_channels": 16, "kernel_size": 4},
+  {"type": "LayerNorm", "prefix": "norm", "normalized_shape": 16},
+  {"type": "LSTM", "prefix": "lstm", "input_size": 16, "hidden_size": 25, "bidirectional": true, "proj_size": 4},
+  {"type": "Sequential", "prefix": "net", "modules": [
+    {"type": "GRU", "input_size": 8, "hidden_size": 36, "num_layers": 2},
+    {"type": "Tanh"},
+    {"type": "RNN", "input_size": 36, "hidden_size": 49}
+  ]},
+  {"type": "Linear", "prefix": "head", "in_features": 49, "out_features": 64}
+])";
+
+constexpr const char* kSmall = R"([
+  {"type": "GRU", "prefix": "rnn", "input_size": 2, "hidden_size": 3},
+  {"type": "Linear", "prefix": "head", "in_features": 3, "out_features": 1}
+])";
+
+template <class T>
+Tensor<T> ramp(const Shape& shape) {
+  Tensor<T> tensor(shape);
+  for (std::size_t i = 0; i < tensor.size(); ++i) tensor.data()[i] = static_cast<T>(i % 7) / 7 - T{0.5};
+  return tensor;
+}
+
+template <class T>
+void expect_same_values(const Parameters<T>& a, const Parameters<T>& b) {
+  ASSERT_EQ(a.count(), b.count());
+  for (std::size_t i = 0; i < a.count(); ++i) {
+    EXPECT_EQ(a.name(i), b.name(i));
+    ASSERT_EQ(a.shape(i), b.shape(i));
+  }
+  ASSERT_EQ(a.values().size(), b.values().size());
+  for (std::size_t i = 0; i < a.values().size(); ++i) ASSERT_EQ(a.values()[i], b.values()[i]) << i;
+}
+
+template <class T>
+void expect_same(const Tensor<T>& a, const Tensor<T>& b) {
+  ASSERT_EQ(a.shape(), b.shape());
+  for (std::size_t i = 0; i < a.size(); ++i) ASSERT_EQ(a.data()[i], b.data()[i]) << i;
+}
+
+template <class T>
+class Trainable : public ::testing::Test {};
+using ElementTypes = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(Trainable, ElementTypes);
+
+TYPED_TEST(Trainable, ASeedSaysTheFirstValues) {
+  using T = TypeParam;
+  const auto a = TrainableModel<T>::begin(kAll, 7);
+  const auto b = TrainableModel<T>::begin(kAll, 7);
+  const auto c = TrainableModel<T>::begin(kAll, 8);
+  expect_same_values(a.parameters(), b.parameters());
+  for (std::size_t i = 0; i < a.parameters().count(); ++i) {
+    const std::string& name = a.parameters().name(i);
+    if (name.starts_with("norm.")) continue;
+    EXPECT_NE(a.parameters().value(i).data()[0], c.parameters().value(i).data()[0]) << name;
+  }
+}
+
+TYPED_TEST(Trainable, TwoParametersOfAShapeBeginWithOtherValues) {
+  const auto trained = TrainableModel<TypeParam>::begin(kAll, 7);
+  const auto& all = trained.parameters();
+  for (std::size_t i = 0; i < all.count(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) {
+      if (all.name(i).starts_with("norm.") || all.name(k).starts_with("norm.")) continue;
+      EXPECT_NE(all.value(i).data()[0], all.value(k).data()[0]) << all.name(i) << " and " << all.name(k);
+    }
+  }
+}
+
+// What torch.nn's modules say of themselves: uniform within 1 / sqrt(hidden_size) or 1 / sqrt(fan_in),
+// normal for the table, ones and zeros for the norm. Of the largest of n uniform numbers below a bound all
+// but one in exp(-n / 5) are above 0.8 of it; parameters here have 4 elements or more, and the seed is fixed.
+TYPED_TEST(Trainable, FirstValuesAreInPyTorchsRanges) {
+  using T = TypeParam;
+  const auto trained = TrainableModel<T>::begin(kAll, 1);
+  const std::map<std::string, double> bounds = {
+      {"conv.", 1.0 / 6},  // 9 * 4
+      {"lstm.", 1.0 / 5}, {"net.0.", 1.0 / 6}, {"net.2.", 1.0 / 7}, {"head.", 1.0 / 7},
+  };
+  std::size_t seen = 0;
+  for (std::size_t i = 0; i < trained.parameters().count(); ++i) {
+    const std::string& name = trained.parameters().name(i);
+    const TensorView<const T> view = trained.parameters().value(i);
+    const std::size_t n = view.size();
+    double largest = 0, sum = 0, squares = 0;
+    for (std::size_t k = 0; k < n; ++k) {
+      const auto value = static_cast<double>(view.data()[k]);
+      largest = std::max(largest, std::abs(value));
+      sum += value;
+      squares += value * value;
+    }
+    for (const auto& [prefix, bound] : bounds) {
+      if (!name.starts_with(prefix)) continue;
+      EXPECT_LE(largest, bound * (1 + 1e-7)) << name;  // float rounds the bound, too
+      EXPECT_GT(largest, 0.8 * bound) << name;
+      // The mean of n uniform numbers has a deviation of bound / sqrt(3 n).
+      EXPECT_LT(std::abs(sum / static_cast<double>(n)), 4 * bound / std::sqrt(3.0 * static_cast<double>(n)))
+          << name;
+      ++seen;
+    }
+    if (name == "emb.weight") {
+      EXPECT_NEAR(squares / static_cast<double>(n), 1.0, 0.1);  // deviation of the variance: sqrt(2 / 2700)
+      EXPECT_GT(largest, 2.5);
+      ++seen;
+    }
+    if (name == "norm.weight" || name == "norm.bias") {
+      for (std::size_t k = 0; k < n; ++k) EXPECT_EQ(view.data()[k], name == "norm.weight" ? T{1} : T{0});
+      ++seen;
+    }
+  }
+  EXPECT_EQ(seen, trained.parameters().count());
+  EXPECT_EQ(seen, 1u + 2 + 2 + 10 + 8 + 4 + 2);
+}
+
+TYPED_TEST(Trainable, TheModelRunsWithTheValuesThatItBeginsWith) {
+  using T = TypeParam;
+  const auto trained = TrainableModel<T>::begin(kSmall, 3);
+  const Tensor<T> x = ramp<T>({4, 2, 2});
+  const auto other = Model<T>::from_architecture(kSmall, trained.parameters().state_dict());
+  const Tensor<T> y = trained.model().run(x.view());
+  expect_same(y, other.run(x.view()));
+  EXPECT_NE(y(0, 0, 0), T{0});
+}
+
+TYPED_TEST(Trainable, UpdateTakesTheNewValues) {
+  using T = TypeParam;
+  auto trained = TrainableModel<T>::begin(kSmall, 3);
+  const Tensor<T> x = ramp<T>({4, 2, 2});
+  const Tensor<T> before = trained.model().run(x.view());
+  for (T& value : trained.parameters().values()) value *= T{2};
+  expect_same(trained.model().run(x.view()), before);  // not yet
+  trained.update();
+  const Tensor<T> after = trained.model().run(x.view());
+  expect_same(after, Model<T>::from_architecture(kSmall, trained.parameters().state_dict()).run(x.view()));
+  EXPECT_NE(after(3, 1, 0), before(3, 1, 0));
+}
+
+TYPED_TEST(Trainable, AModelIsSavedWithItsArchitectureAndLoadedAgain) {
+  using T = TypeParam;
+  const TempFolder folder;
+  const auto trained = TrainableModel<T>::begin(kAll, 9);
+  trained.save(folder / "m");
+  EXPECT_EQ(SafetensorsFile::open(folder / "m").metadata().count("sluice.architecture"), 1u);
+  const auto again = TrainableModel<T>::load(folder / "m");
+  expect_same_values(trained.parameters(), again.parameters());
+  EXPECT_FALSE(again.model().bare_layer().has_value());
+  again.save(folder / "n");
+  EXPECT_TRUE(read_file(folder / "m") == read_file(folder / "n"));
+  again.save(folder / "m");  // over the file that it came from
+  EXPECT_TRUE(read_file(folder / "m") == read_file(folder / "n"));
+}
+
+TYPED_TEST(Trainable, ABareLayerIsSavedAsOne) {
+  using T = TypeParam;
+  const TempFolder folder;
+  StateDict<T> weights;
+  weights.set("enc.weight_ih_l0", ramp<T>({12, 2}));
+  weights.set("enc.weight_hh_l0", ramp<T>({12, 3}));
+  weights.set("enc.bias_ih_l0", ramp<T>({12}));
+  weights.set("enc.bias_hh_l0", ramp<T>({12}));
+  save_safetensors(folder / "layer", weights);
+  auto trained = TrainableModel<T>::load(folder / "layer", {.prefix = "enc."});
+  trained.save(folder / "same");
+  EXPECT_TRUE(read_file(folder / "layer") == read_file(folder / "same"));
+  trained.parameters().value("enc.bias_hh_l0")(4) = T{3};
+  trained.save(folder / "other");
+  const SafetensorsFile file = SafetensorsFile::open(folder / "other");
+  EXPECT_TRUE(file.metadata().empty());
+  EXPECT_EQ(file.template state_dict<T>().at("enc.bias_hh_l0")(4), T{3});
+  EXPECT_EQ(TrainableModel<T>::load(folder / "other", {.prefix = "enc."}).parameters().count(), 4u);
+}
+
+TEST(TrainableModelFile, OfAnotherTypeIsConverted) {
+  const TempFolder folder;
+  const auto wide = TrainableModel<double>::begin(kSmall, 4);
+  wide.save(folder / "wide");
+  const auto narrow = TrainableModel<float>::load(folder / "wide");
+  for (std::size_t i = 0; i < wide.parameters().count(); ++i) {
+    EXPECT_EQ(narrow.parameters().value(i).data()[0],
+              static_cast<float>(wide.parameters().value(i).data()[0]));
+  }
+  // A float model begins with a double one's numbers, rounded.
+  expect_same_values(narrow.parameters(), TrainableModel<float>::begin(kSmall, 4).parameters());
+}
+
+std::string refusal(const std::string& architecture) {
+  return message_of<Error>([&] { TrainableModel<float>::begin(architecture, 0); });
+}
+
+TEST(TrainableModelRefuses, Dropout) {
+  const std::string lstm = R"({"type": "LSTM", "input_size": 2, "hidden_size": 3, "num_layers": 2)";
+  expect_contains(refusal("[" + lstm + R"(, "dropout": 0.25}])"), "has dropout");
+  expect_contains(refusal("[" + lstm + R"(}, {"type": "Dropout", "p": 0.5}])"), "has dropout");
+  expect_contains(refusal("[" + lstm + R"(}, {"type": "Dropout"}])"), "has dropout");
+  expect_contains(refusal(R"([{"type": "Sequential", "modules": [)" + lstm + R"(, "dropout": 0.25}]}])"),
+                  "has dropout");
+  EXPECT_NO_THROW(
+      TrainableModel<float>::begin("[" + lstm + R"(, "dropout": 0}, {"type": "Dropout", "p": 0}])", 0));
+}
+
+TEST(TrainableModelRefuses, DropoutInAFileByItsName) {
+  const TempFolder folder;
+  std::string architecture = kSmall;
+  const auto trained = TrainableModel<float>::begin(architecture, 0);
+  architecture.replace(architecture.rfind(']'), 1, R"(, {"type": "Dropout", "p": 0.5}])");
+  save_safetensors(folder / "drop", trained.parameters().state_dict(),
+                   {{"sluice.architecture", architecture}});
+  EXPECT_NO_THROW(Model<float>::load(folder / "drop"));
+  const std::string message = message_of<FileError>([&] { TrainableModel<float>::load(folder / "drop"); });
+  expect_contains(message, folder / "drop");
+  expect_contains(message, "has dropout");
+}
+
+TEST(TrainableModelRefuses, Cells) {
+  expect_contains(refusal(R"([{"type": "GRUCell", "input_size": 2, "hidden_size": 3}])"),
+                  "has GRUCell, which this version does not train");
+  const TempFolder folder;
+  StateDict<float> weights;
+  weights.set("weight_ih", ramp<float>({9, 2}));
+  weights.set("weight_hh", ramp<float>({9, 3}));
+  save_safetensors(folder / "cell", weights);
+  const std::string message = message_of<FileError>([&] { TrainableModel<float>::load(folder / "cell"); });
+  expect_contains(message, "has GRUCell");
+}
+
+TEST(TrainableModelRefuses, WhatIsNoArchitecture) {
+  expect_contains(refusal("[{"), "byte");
+  expect_contains(refusal(R"([{"type": "Transformer"}])"), "Transformer");
+  expect_contains(refusal(R"([{"type": "Linear", "in_features": 2}])"), "out_features");
+}
+
+TEST(TrainableModelSave, NeedsAPlaceToWrite) {
+  const auto trained = TrainableModel<float>::begin(kSmall, 0);
+  expect_contains(message_of<FileError>([&] { trained.save("/no/such/folder/model"); }), "/no/such/folder");
+}
+
+}  // namespace
+}  // namespace sluice
