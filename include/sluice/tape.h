@@ -11,6 +11,8 @@
 
 namespace sluice {
 
+class SpareMemory;  // in src/core
+
 /// A pile of what the modules of a recorded run keep, owned by the caller: each module puts what its backward
 /// pass needs, and the way back takes it from the top. Belongs to one thread at a time.
 class Tape {
@@ -19,6 +21,11 @@ class Tape {
     virtual ~Entry() = default;
     virtual std::size_t bytes() const noexcept = 0;
   };
+
+  Tape();
+  ~Tape();
+  Tape(Tape&&) noexcept;
+  Tape& operator=(Tape&&) noexcept;
 
   void put(std::unique_ptr<Entry> entry) { entries_.push_back(std::move(entry)); }
   /// Takes the top. Throws Error if it is not an E: some other module ran last.
@@ -45,8 +52,26 @@ class Tape {
     while (entries_.size() > size) entries_.pop_back();
   }
 
+  /// Memory of runs that went back, kept for the next ones; part of no entry.
+  std::size_t spare_bytes() const noexcept;
+
+  /// While it lives, what a recorded run or a way back takes in large pieces comes from what the tape has
+  /// spare, and returns there. For modules; the tape must stay where it is meanwhile.
+  class Step {
+   public:
+    explicit Step(Tape& tape);
+    ~Step();
+    Step(const Step&) = delete;
+    Step& operator=(const Step&) = delete;
+
+   private:
+    struct Scope;
+    std::unique_ptr<Scope> scope_;
+  };
+
  private:
   std::vector<std::unique_ptr<Entry>> entries_;
+  std::unique_ptr<SpareMemory> spare_;
 };
 
 }  // namespace sluice

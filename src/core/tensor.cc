@@ -2,6 +2,7 @@
 #include "sluice/tensor.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -10,7 +11,10 @@
 
 #include "sluice/error.h"
 
+#include "core/spare_memory.h"
+
 #ifdef __linux__
+#include <malloc.h>
 #include <sys/mman.h>
 #endif
 
@@ -26,6 +30,10 @@ constexpr std::size_t kHugeBytes = 2 * kHugePage;  // from here on arrays begin 
 // more memory than it must.
 void* allocate(std::size_t bytes) {
   const bool is_huge = bytes >= kHugeBytes;
+  SpareMemory* const spare = SpareMemory::active();
+  if (is_huge && spare != nullptr) {
+    if (void* const memory = spare->take(bytes)) return memory;
+  }
   const std::size_t alignment = is_huge ? kHugePage : kAlignment;
   void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   if (memory == nullptr) throw std::bad_alloc();
@@ -119,6 +127,13 @@ TensorView<T> TensorView<T>::narrow(std::size_t axis, std::size_t start, std::si
 
 template <class T>
 void Tensor<T>::Free::operator()(void* p) const noexcept {
+#ifdef __linux__  // elsewhere the size of a block is not known, and nothing is spared
+  SpareMemory* const spare = SpareMemory::active();
+  if (spare != nullptr && p != nullptr && reinterpret_cast<std::uintptr_t>(p) % kHugePage == 0) {
+    const std::size_t bytes = malloc_usable_size(p);
+    if (bytes >= kHugeBytes && spare->give(p, bytes)) return;
+  }
+#endif
   std::free(p);
 }
 

@@ -495,6 +495,7 @@ struct RecurrentEntry final : Tape::Entry {
 template <class T>
 SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>& in, Tape& tape,
                                    const RunOptions& options) {
+  const Tape::Step step(tape);
   auto entry = std::make_unique<RecurrentEntry<T>>();
   const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
   RecurrentOutput<T> out =
@@ -506,6 +507,7 @@ SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>
 template <class T>
 Tensor<T> recurrent_backward(const RecurrentNet<T>& net, TensorView<const T> grad, Tape& tape,
                              Parameters<T>& parameters, const BackwardOptions& options) {
+  const Tape::Step step(tape);
   const auto entry = tape.take<RecurrentEntry<T>>();
   std::vector<TensorView<T>> grads;
   for (const ParameterInfo& info : net.parameters()) grads.push_back(wanted_grad(parameters, info.name));

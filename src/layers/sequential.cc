@@ -155,6 +155,7 @@ std::unique_ptr<Stepper<T>> Sequential<T>::stepper(std::size_t batch, std::size_
 template <class T>
 SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
   check_sequence("Sequential::record", in);
+  const Tape::Step step(tape);
   output_size(in.x.dim(2));
   auto entry = std::make_unique<SequentialEntry<T>>();
   entry->entries_below = tape.size();
@@ -178,6 +179,7 @@ SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape, const
 template <class T>
 Tensor<T> Sequential<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                                   const BackwardOptions& options) const {
+  const Tape::Step step(tape);
   const auto entry = tape.take<SequentialEntry<T>>();
   // The way back ends at the first module that has something to learn.
   std::size_t first = size();

@@ -83,7 +83,7 @@ TYPED_TEST(GradientsGolden, RecurrentLayersMatchAutograd) {
     for (Tensor<T>& tensor : of_parameters) views.push_back(tensor.view());
     const RecurrentBackward<T> backward(net, file.weights());
     const RecurrentInputGradients<T> inputs = backward.run(record, grads, views, /*wants_x=*/true);
-    const auto expect = [&](TensorView<const T> got, const std::string& what) {
+    const auto expect = [&, &name = name](TensorView<const T> got, const std::string& what) {
       expect_gradient<T>(got, file.want(name + ".of." + what), name + "." + what);
       ++tensors;
     };

@@ -73,20 +73,23 @@ void expect_goes_on(const std::string& path, const Make& make) {
   EXPECT_EQ(values_of(resumed), values_of(straight));
 }
 
-TEST_F(Checkpoint, GoesOnWithTheSameBits) {
-  const auto run = [&]<class T>(T) {
-    using Pointer = std::unique_ptr<Optimizer<T>>;
-    const auto make = [](auto options, auto type) {
-      return [options, type](const Parameters<T>& p) -> Pointer {
-        return std::make_unique<typename decltype(type)::type>(p, options);
-      };
-    };
-    expect_goes_on<T>(path(), make(SGDOptions{.lr = 0.1, .momentum = 0.9}, std::type_identity<SGD<T>>()));
-    expect_goes_on<T>(path(), make(AdamOptions{.amsgrad = true}, std::type_identity<Adam<T>>()));
-    expect_goes_on<T>(path(), make(RMSpropOptions{.centered = true}, std::type_identity<RMSprop<T>>()));
+template <class T, class Made, class Options>
+auto makes(const Options& options) {
+  return [options](const Parameters<T>& parameters) -> std::unique_ptr<Optimizer<T>> {
+    return std::make_unique<Made>(parameters, options);
   };
-  run(float{});
-  run(double{});
+}
+
+template <class T>
+void expect_every_optimizer_goes_on(const std::string& path) {
+  expect_goes_on<T>(path, makes<T, SGD<T>>(SGDOptions{.lr = 0.1, .momentum = 0.9}));
+  expect_goes_on<T>(path, makes<T, Adam<T>>(AdamOptions{.amsgrad = true}));
+  expect_goes_on<T>(path, makes<T, RMSprop<T>>(RMSpropOptions{.centered = true}));
+}
+
+TEST_F(Checkpoint, GoesOnWithTheSameBits) {
+  expect_every_optimizer_goes_on<float>(path());
+  expect_every_optimizer_goes_on<double>(path());
 }
 
 TEST_F(Checkpoint, WhatDoesNotFitIsRefusedAndChangesNothing) {

@@ -314,6 +314,38 @@ TEST(Backward, AnotherModulesRunIsRefused) {
   EXPECT_THROW(whole.model.backward(grad.view(), tape, whole.parameters, {}), Error);
 }
 
+#ifdef __linux__
+// The memory of one step serves the next, with the same gradients, and goes when steps become smaller.
+TEST(Backward, ATapeKeepsTheMemoryOfAStepForTheNext) {
+  Parameters<float> parameters = random_parameters<float>({{"weight_ih_l0", {256, 32}},
+                                                           {"weight_hh_l0", {256, 64}},
+                                                           {"bias_ih_l0", {256}},
+                                                           {"bias_hh_l0", {256}}});
+  const LSTM<float> lstm({.input_size = 32, .hidden_size = 64}, parameters.state_dict());
+  const auto step = [&](Tape& tape, std::size_t steps) {
+    const Tensor<float> x = random_tensor<float>({steps, 64, 32}, -1, 1, 3);
+    const Tensor<float> grad = random_tensor<float>({steps, 64, 64}, -1, 1, 4);
+    parameters.zero_grad();
+    const auto out = lstm.record({x.view(), {}}, tape, {});
+    lstm.backward(grad.view(), tape, parameters, {});
+    return std::vector<float>(parameters.grads().begin(), parameters.grads().end());
+  };
+  Tape tape, fresh;
+  const std::vector<float> want = step(fresh, 100);
+  ASSERT_EQ(step(tape, 100), want);
+  const std::size_t spare = tape.spare_bytes();
+  EXPECT_GT(spare, std::size_t{4} << 20);
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(step(tape, 100), want);
+    EXPECT_LE(tape.spare_bytes(), spare + (std::size_t{8} << 20));
+  }
+  Tape moved = std::move(tape);
+  ASSERT_EQ(step(moved, 100), want);
+  for (int i = 0; i < 3; ++i) step(moved, 1);
+  EXPECT_EQ(moved.spare_bytes(), 0u);
+}
+#endif
+
 // A run that fails at a later module leaves the tape as it was.
 TEST(Backward, AFailedRunLeavesTheTape) {
   WholeModel<double> whole;
