@@ -146,13 +146,13 @@ class RecurrentCellBackward {
   // Gradients of the layer's output [T, B, D*H_out] and final states; null for none.
   void walk(TensorView<const T> output, TensorView<const T> c_sequence, const T* h_n, const T* c_n) {
     const std::size_t batch = call_.batch;
-    const std::size_t H = call_.options.hidden_size, S = call_.options.state_size();
+    const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
     if (c_n != nullptr) std::copy_n(c_n, batch * H, carry_.data());
     std::vector<std::size_t> order(batch);
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(),
                      [&](std::size_t a, std::size_t b) { return call_.length(a) > call_.length(b); });
-    const std::size_t operations = call_.steps * pre_.dim(2) * S + 1;
+    const std::size_t operations = call_.steps * pre_.dim(2) * state_size + 1;
     // Dealt out one by one, so that groups have as many rows as each other at every step.
     const std::size_t most = std::max<std::size_t>(batch * operations / kOperationsPerThread, 1);
     const std::size_t groups =
@@ -285,7 +285,7 @@ class RecurrentCellBackward {
   // All steps of some rows, in order of falling length.
   void walk_rows(const std::vector<std::size_t>& order, TensorView<const T> output,
                  TensorView<const T> c_sequence, const T* h_n) {
-    const std::size_t H = call_.options.hidden_size, S = call_.options.state_size();
+    const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
     const Tensor<T> zeros({pre_.dim(2)});
     std::vector<BackwardRow<T>> rows(order.size());
     std::vector<const T*> from(order.size());
@@ -301,11 +301,11 @@ class RecurrentCellBackward {
         const bool is_last = step + 1 == call_.length(row);
         rows[i] = make_row(row, step);
         rows[i].later = is_last ? zeros.data() : at(pre_, time(row, step + 1), row);
-        if (output) rows[i].grad = &output(t, row, direction_ * S);
+        if (output) rows[i].grad = &output(t, row, direction_ * state_size);
         if (is_last && h_n != nullptr) {
-          T* const sum = last_.data() + row * S;
-          std::copy_n(h_n + row * S, S, sum);
-          if (output) add_to(rows[i].grad, sum, S);
+          T* const sum = last_.data() + row * state_size;
+          std::copy_n(h_n + row * state_size, state_size, sum);
+          if (output) add_to(rows[i].grad, sum, state_size);
           rows[i].grad = sum;
         }
         if (c_sequence) add_to(&c_sequence(t, row, direction_ * H), rows[i].carry, H);
@@ -364,12 +364,12 @@ class RecurrentCellBackward {
   // The gradient of h0, from the first step's.
   void finish_rows(const std::vector<std::size_t>& order, std::vector<const T*>& from, std::vector<T*>& to,
                    const T* h_n) noexcept {
-    const std::size_t S = call_.options.state_size();
+    const std::size_t state_size = call_.options.state_size();
     std::size_t count = 0;
     for (const std::size_t row : order) {
-      T* const grad = grad_h0_.data() + row * S;
+      T* const grad = grad_h0_.data() + row * state_size;
       if (call_.length(row) == 0) {
-        if (h_n != nullptr) std::copy_n(h_n + row * S, S, grad);
+        if (h_n != nullptr) std::copy_n(h_n + row * state_size, state_size, grad);
         continue;
       }
       from[count] = at(pre_, time(row, 0), row);
@@ -378,22 +378,23 @@ class RecurrentCellBackward {
     call_.kernels.linear(state_.matrix, from.data(), to.data(), count, {0, state_.matrix.blocks});
     if (!carries_h()) return;
     for (const std::size_t row : order) {
-      if (call_.length(row) > 0) add_to(carry_.data() + row * S, grad_h0_.data() + row * S, S);
+      if (call_.length(row) > 0)
+        add_to(carry_.data() + row * state_size, grad_h0_.data() + row * state_size, state_size);
     }
   }
 
   // h of the step before each, [H_out + 1, T*B].
   Tensor<T> transposed_state() const {
-    const std::size_t S = call_.options.state_size(), batch = call_.batch;
+    const std::size_t state_size = call_.options.state_size(), batch = call_.batch;
     const Tensor<T>& outputs = call_.record.outputs[layer_];
-    const T* const h0 = call_.record.h0.data() + index_ * batch * S;
+    const T* const h0 = call_.record.h0.data() + index_ * batch * state_size;
     Tensor<T> all = transposed_steps<T>(
-        call_.steps, batch, S,
+        call_.steps, batch, state_size,
         [&](std::size_t t) {
           const bool is_first = direction_ == 0 ? t == 0 : t + 1 == call_.steps;
-          if (is_first) return FeatureRows<T>{h0, static_cast<std::ptrdiff_t>(S)};
+          if (is_first) return FeatureRows<T>{h0, static_cast<std::ptrdiff_t>(state_size)};
           const std::size_t before = direction_ == 0 ? t - 1 : t + 1;
-          return FeatureRows<T>{outputs.data() + before * batch * outputs.dim(2) + direction_ * S,
+          return FeatureRows<T>{outputs.data() + before * batch * outputs.dim(2) + direction_ * state_size,
                                 static_cast<std::ptrdiff_t>(outputs.dim(2))};
         },
         call_.threads);
@@ -401,7 +402,7 @@ class RecurrentCellBackward {
     for (std::size_t row = 0; direction_ == 1 && row < call_.record.lengths.size(); ++row) {
       if (call_.length(row) == 0) continue;
       const std::size_t column = (call_.length(row) - 1) * batch + row;
-      for (std::size_t f = 0; f < S; ++f) all(f, column) = h0[row * S + f];
+      for (std::size_t f = 0; f < state_size; ++f) all(f, column) = h0[row * state_size + f];
     }
     clear_past_lengths(all, call_.record.lengths);
     return all;
@@ -435,18 +436,18 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
                                                      std::span<const TensorView<T>> parameters, bool wants_x,
                                                      int threads) const {
   const std::size_t steps = record.x.dim(0), batch = record.x.dim(1);
-  const std::size_t D = options_.directions(), H = options_.hidden_size, S = options_.state_size();
+  const std::size_t D = options_.directions(), H = options_.hidden_size, state_size = options_.state_size();
   const std::string call = std::string(options_.type) + "::backward";
   const bool is_lstm = options_.kind == CellKind::kLstm;
-  if (grads.output) check_shape(call, "output", grads.output.shape(), Shape{steps, batch, D * S});
-  if (grads.h_n) check_shape(call, "h_n", grads.h_n.shape(), Shape{cells_.size(), batch, S});
+  if (grads.output) check_shape(call, "output", grads.output.shape(), Shape{steps, batch, D * state_size});
+  if (grads.h_n) check_shape(call, "h_n", grads.h_n.shape(), Shape{cells_.size(), batch, state_size});
   if (grads.c_n) check_shape(call, "c_n", grads.c_n.shape(), Shape{cells_.size(), batch, H});
   if (grads.c_sequence) check_shape(call, "c_sequence", grads.c_sequence.shape(), Shape{steps, batch, D * H});
   const std::size_t per_cell = 2 + (options_.has_bias ? 2 : 0) + (options_.proj_size > 0 ? 1 : 0);
   SLUICE_DCHECK(parameters.size() == per_cell * cells_.size());
 
   RecurrentInputGradients<T> result;
-  result.h0 = Tensor<T>({cells_.size(), batch, S});
+  result.h0 = Tensor<T>({cells_.size(), batch, state_size});
   if (is_lstm) result.c0 = Tensor<T>({cells_.size(), batch, H});
   if (batch == 0) {
     if (wants_x) result.x = Tensor<T>(record.x.shape());
@@ -470,7 +471,7 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
                                     cell.second ? &*cell.second : nullptr);
       back.walk(output, is_top ? grads.c_sequence : TensorView<const T>(), h_n ? &h_n(index, 0, 0) : nullptr,
                 c_n ? &c_n(index, 0, 0) : nullptr);
-      std::copy_n(back.grad_h0().data(), batch * S, result.h0.data() + index * batch * S);
+      std::copy_n(back.grad_h0().data(), batch * state_size, result.h0.data() + index * batch * state_size);
       if (is_lstm) std::copy_n(back.grad_c0().data(), batch * H, result.c0.data() + index * batch * H);
       back.add_parameter_gradients(x, parameters.subspan(index * per_cell, per_cell));
       if (!grad_x.is_null()) back.add_input_gradient(cell.inputs, grad_x, direction == 0);
