@@ -163,10 +163,14 @@ SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape, const
   Sequence<T> next = in;
   try {
     for (std::size_t i = 0; i < size(); ++i) {
-      out = at_module(i, *modules_[i], [&] { return modules_[i]->record(next, tape, options); });
-      if (i + 1 == size()) break;
-      entry->outputs.push_back(std::move(out));
-      next = {entry->outputs.back().y.view(), entry->outputs.back().lengths};
+      SequenceOutput<T> made =
+          at_module(i, *modules_[i], [&] { return modules_[i]->record(next, tape, options); });
+      if (i + 1 == size()) {
+        out = std::move(made);
+      } else {
+        const SequenceOutput<T>& kept = entry->outputs.emplace_back(std::move(made));
+        next = {kept.y.view(), kept.lengths};
+      }
     }
   } catch (...) {
     tape.shrink(entry->entries_below);  // of a run that failed nothing stays
