@@ -280,8 +280,8 @@ HWY_INLINE V TanhOfNormal(D d, V a) {
 // The lesser of x and `high`; NaN stays.
 template <class V>
 HWY_INLINE V MinKeepNaN(V x, V high) {
-#if (HWY_ARCH_X86 || HWY_ARCH_ARM) && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
-  return hn::Min(high, x);  // one NaN gives the second operand on x86, and NaN on Arm
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  return hn::Min(high, x);  // where one is NaN, x86's minimum is its second operand; Arm's may be the number
 #else
   return hn::IfThenElse(hn::Gt(x, high), high, x);
 #endif
