@@ -33,14 +33,24 @@ Tensor<T> load_floats(const std::string& path) {
   return to_floats<T>(load_npy(path), path);
 }
 
-std::vector<std::int64_t> load_lengths(const std::string& path) {
+std::vector<std::int64_t> load_lengths(const std::string& path, std::size_t rows, std::size_t steps) {
   const NpyArray array = load_npy(path);
-  const auto* lengths = std::get_if<Tensor<std::int64_t>>(&array);
-  if (lengths == nullptr) throw FileError(path + ": lengths are floats, expected int64");
-  if (lengths->rank() != 1) {
-    throw FileError(path + ": lengths are " + lengths->shape().to_string() + ", expected [B]");
+  const auto* found = std::get_if<Tensor<std::int64_t>>(&array);
+  if (found == nullptr) throw FileError(path + ": lengths are floats, expected int64");
+  if (found->rank() != 1) {
+    throw FileError(path + ": lengths are " + found->shape().to_string() + ", expected [B]");
   }
-  return {lengths->span().begin(), lengths->span().end()};
+  const std::vector<std::int64_t> lengths(found->span().begin(), found->span().end());
+  if (lengths.size() != rows) {
+    throw FileError(path + ": there are " + std::to_string(lengths.size()) + " lengths for " +
+                    std::to_string(rows) + " rows");
+  }
+  for (const std::int64_t length : lengths) {
+    if (length >= 0 && static_cast<std::uint64_t>(length) <= steps) continue;
+    throw FileError(path + ": a length is " + std::to_string(length) + ", expected 0 to " +
+                    std::to_string(steps));
+  }
+  return lengths;
 }
 
 template <class T>

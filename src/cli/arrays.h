@@ -21,8 +21,9 @@ Tensor<T> load_floats(const std::string& path);
 template <class T>
 Tensor<T> to_floats(NpyArray array, const std::string& path);
 
-/// The int64 array of one dimension in `path`.
-std::vector<std::int64_t> load_lengths(const std::string& path);
+/// The int64 array of one dimension in `path`: one length for each of `rows` rows, 0 to `steps`. Throws
+/// FileError.
+std::vector<std::int64_t> load_lengths(const std::string& path, std::size_t rows, std::size_t steps);
 
 /// Prints a line about an array: element type, shape, range, mean.
 template <class T>

@@ -66,18 +66,9 @@ Inputs<T> load_inputs(const RunArguments& arguments, const Model<T>& model) {
   if (!arguments.c0.empty()) inputs.c0 = load_floats<T>(arguments.c0);
   inputs.wants_state = !arguments.hn.empty() || !arguments.cn.empty();
   if (arguments.lengths.empty()) return inputs;
-  inputs.lengths = load_lengths(arguments.lengths);
   const std::size_t batch = rank == 2 ? 1 : inputs.x.dim(model.batch_first() ? 0 : 1);
   const std::size_t steps = inputs.x.dim(rank == 3 && model.batch_first() ? 1 : 0);
-  if (inputs.lengths.size() != batch) {
-    throw FileError(arguments.lengths + ": there are " + std::to_string(inputs.lengths.size()) +
-                    " lengths for " + std::to_string(batch) + " rows");
-  }
-  for (const std::int64_t length : inputs.lengths) {
-    if (length >= 0 && static_cast<std::uint64_t>(length) <= steps) continue;
-    throw FileError(arguments.lengths + ": a length is " + std::to_string(length) + ", expected 0 to " +
-                    std::to_string(steps));
-  }
+  inputs.lengths = load_lengths(arguments.lengths, batch, steps);
   return inputs;
 }
 

@@ -135,16 +135,7 @@ Data<T> load_data(const TrainArguments& arguments, const Model<T>& model) {
     data.target = arrange(to_floats<T>(std::move(target), arguments.target));
   }
   if (arguments.lengths.empty()) return data;
-  data.lengths = load_lengths(arguments.lengths);
-  if (data.lengths.size() != rows) {
-    throw FileError(arguments.lengths + ": there are " + std::to_string(data.lengths.size()) +
-                    " lengths for " + std::to_string(rows) + " rows");
-  }
-  for (const std::int64_t length : data.lengths) {
-    if (length >= 0 && static_cast<std::uint64_t>(length) <= steps) continue;
-    throw FileError(arguments.lengths + ": a length is " + std::to_string(length) + ", expected 0 to " +
-                    std::to_string(steps));
-  }
+  data.lengths = load_lengths(arguments.lengths, rows, steps);
   return data;
 }
 
@@ -220,13 +211,11 @@ std::unique_ptr<Optimizer<T>> make_optimizer(const TrainArguments& a, const Para
 }
 
 std::unique_ptr<Schedule> make_schedule(const TrainArguments& a) {
-  const std::size_t epochs = std::max<std::size_t>(a.epochs, 1);
   if (a.schedule == "cosine") {
-    return std::make_unique<CosineAnnealingLR>(a.lr, CosineAnnealingLROptions{.T_max = epochs});
+    return std::make_unique<CosineAnnealingLR>(a.lr, CosineAnnealingLROptions{.T_max = a.epochs});
   }
   if (a.schedule == "step") {
-    return std::make_unique<StepLR>(a.lr,
-                                    StepLROptions{.step_size = std::max<std::size_t>((epochs + 2) / 3, 1)});
+    return std::make_unique<StepLR>(a.lr, StepLROptions{.step_size = (a.epochs + 2) / 3});
   }
   if (a.schedule == "warmup") return std::make_unique<LinearLR>(a.lr);
   if (a.schedule == "plateau") return std::make_unique<ReduceLROnPlateau>(a.lr);

@@ -38,9 +38,7 @@ struct Windows {
 
 template <class T>
 SequenceOutput<T> Conv1d<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
-  SequenceOutput<T> out = run(in, options);
-  tape.put(std::make_unique<SequenceEntry<T>>(in));
-  return out;
+  return record_input(*this, in, tape, options);
 }
 
 template <class T>

@@ -149,9 +149,7 @@ std::unique_ptr<Stepper<T>> Embedding<T>::stepper(std::size_t batch, std::size_t
 
 template <class T>
 SequenceOutput<T> Embedding<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
-  SequenceOutput<T> out = run(in, options);
-  tape.put(std::make_unique<SequenceEntry<T>>(in));
-  return out;
+  return record_input(*this, in, tape, options);
 }
 
 // Row by row in order of time; a row of the table may come up any number of times.

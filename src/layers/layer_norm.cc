@@ -141,9 +141,7 @@ std::unique_ptr<Stepper<T>> LayerNorm<T>::stepper(std::size_t batch, std::size_t
 
 template <class T>
 SequenceOutput<T> LayerNorm<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
-  SequenceOutput<T> out = run(in, options);
-  tape.put(std::make_unique<SequenceEntry<T>>(in));
-  return out;
+  return record_input(*this, in, tape, options);
 }
 
 // With n = (x - mean) / sqrt(var + eps) and g the gradient of n (grad * weight): that of x is

@@ -115,9 +115,7 @@ std::unique_ptr<Stepper<T>> MeanOverTime<T>::stepper(std::size_t batch, std::siz
 
 template <class T>
 SequenceOutput<T> LastStep<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
-  SequenceOutput<T> out = run(in, options);
-  tape.put(std::make_unique<SequenceEntry<T>>(in));
-  return out;
+  return record_input(*this, in, tape, options);
 }
 
 template <class T>
@@ -138,9 +136,7 @@ Tensor<T> LastStep<T>::backward(TensorView<const T> grad, Tape& tape, Parameters
 template <class T>
 SequenceOutput<T> MeanOverTime<T>::record(const Sequence<T>& in, Tape& tape,
                                           const RunOptions& options) const {
-  SequenceOutput<T> out = run(in, options);
-  tape.put(std::make_unique<SequenceEntry<T>>(in));
-  return out;
+  return record_input(*this, in, tape, options);
 }
 
 template <class T>

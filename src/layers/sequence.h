@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -71,6 +72,15 @@ struct SequenceEntry final : Tape::Entry {
     return lengths.empty() ? x.dim(0) : static_cast<std::size_t>(lengths[b]);
   }
 };
+
+/// Module::record of a module whose way back needs no more than what came in.
+template <class T>
+SequenceOutput<T> record_input(const Module<T>& module, const Sequence<T>& in, Tape& tape,
+                               const RunOptions& options) {
+  SequenceOutput<T> out = module.run(in, options);
+  tape.put(std::make_unique<SequenceEntry<T>>(in));
+  return out;
+}
 
 /// Where a gradient goes; null for a frozen parameter.
 template <class T>

@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "io/files.h"
 #include "sluice/error.h"
 #include "sluice/optim.h"
 #include "sluice/safetensors.h"
@@ -19,16 +19,9 @@ namespace {
 
 class Checkpoint : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ =
-        std::filesystem::path(::testing::TempDir()) / ("sluice_checkpoint_" + std::string(info->name()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string& name = "c.safetensors") const { return (folder_ / name).string(); }
+  std::string path(const std::string& name = "c.safetensors") const { return folder_ / name; }
 
-  std::filesystem::path folder_;
+  testing::TempFolder folder_;
 };
 
 template <class T>
