@@ -52,7 +52,7 @@ class Linear : public Module<T> {
   double flops_per_step(std::size_t input_size) const override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
@@ -89,7 +89,7 @@ class Embedding : public Module<T> {
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// A step cannot throw: an index out of range gives a row of NaN.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
@@ -144,7 +144,7 @@ class Conv1d : public Module<T> {
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// Throws Error if padding is not 0: the output would need steps to come.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
@@ -178,7 +178,7 @@ class LayerNorm : public Module<T> {
   double flops_per_step(std::size_t input_size) const override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
@@ -220,7 +220,7 @@ class Activation : public Module<T> {
   double flops_per_step(std::size_t) const override { return 0; }
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
 
@@ -240,7 +240,7 @@ class LastStep : public Module<T> {
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// Each step gives what the sequence so far would.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
 };
@@ -257,7 +257,7 @@ class MeanOverTime : public Module<T> {
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   /// Each step gives what the sequence so far would.
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
 };
@@ -287,7 +287,7 @@ class Sequential : public Module<T> {
   /// A step that gives no output yet ends at the module that has none. Modules behind one that ends the
   /// sequence see one step each time, as they do in run().
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;

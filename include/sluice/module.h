@@ -45,6 +45,13 @@ struct RunOptions {
   int threads = 0;  ///< at most this many; 0: what OpenMP would take (OMP_NUM_THREADS)
 };
 
+/// How to record a run for its way back.
+struct RecordOptions {
+  int threads = 0;  ///< as in RunOptions
+
+  RunOptions run() const noexcept { return {threads}; }
+};
+
 /// What the way back through a module is asked for besides the gradients of its parameters.
 struct BackwardOptions {
   bool wants_input = true;  ///< the gradient of the input, too
@@ -87,7 +94,7 @@ class Module {
 
   /// As run(), with the same bits, and puts on the tape what backward() needs. in.x must live until then.
   /// Throws also Error where the module cannot be trained.
-  virtual SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const;
+  virtual SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const;
   /// Takes the run that was recorded last off the tape. From the loss's gradient with respect to that run's
   /// output, `grad` [T', B, F'], contiguous, adds to the gradients of this module's parameters in
   /// `parameters`, but for frozen ones; returns the gradient of the input [T, B, F], or null if it is not
@@ -101,7 +108,7 @@ class Module {
 };
 
 template <class T>
-SequenceOutput<T> Module<T>::record(const Sequence<T>&, Tape&, const RunOptions&) const {
+SequenceOutput<T> Module<T>::record(const Sequence<T>&, Tape&, const RecordOptions&) const {
   throw Error(std::string(type()) + " cannot be trained");
 }
 template <class T>

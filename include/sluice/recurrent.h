@@ -105,7 +105,7 @@ class LSTM : public Module<T> {
   double flops_per_step(std::size_t input_size) const override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
@@ -136,7 +136,7 @@ class GRU : public Module<T> {
   double flops_per_step(std::size_t input_size) const override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
@@ -167,7 +167,7 @@ class RNN : public Module<T> {
   double flops_per_step(std::size_t input_size) const override;
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
   std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;

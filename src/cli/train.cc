@@ -336,7 +336,7 @@ class Training {
     const Sequential<T>& modules = trained_.model().modules();
     Tape tape;
     const SequenceOutput<T> out =
-        modules.record({batch.x.view(), batch.lengths}, tape, RunOptions{arguments_.threads});
+        modules.record({batch.x.view(), batch.lengths}, tape, RecordOptions{.threads = arguments_.threads});
     const LossOutput<T> loss = loss_of(arguments_.loss, out, batch, true, arguments_.threads);
     if (!std::isfinite(loss.value)) return loss.value;
     parameters.zero_grad();

@@ -184,8 +184,9 @@ std::unique_ptr<Stepper<T>> Activation<T>::stepper(std::size_t batch, std::size_
 }
 
 template <class T>
-SequenceOutput<T> Activation<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
-  SequenceOutput<T> out = run(in, options);
+SequenceOutput<T> Activation<T>::record(const Sequence<T>& in, Tape& tape,
+                                        const RecordOptions& options) const {
+  SequenceOutput<T> out = run(in, options.run());
   tape.put(std::make_unique<SequenceEntry<T>>(in, Tensor<T>(out.y)));
   return out;
 }

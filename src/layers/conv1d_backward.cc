@@ -37,7 +37,7 @@ struct Windows {
 }  // namespace
 
 template <class T>
-SequenceOutput<T> Conv1d<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> Conv1d<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
   return record_input(*this, in, tape, options);
 }
 
@@ -101,9 +101,10 @@ void Conv1d<T>::load(const StateDict<T>& weights) {
   kernel_ = std::make_unique<const Conv1dKernel<T>>(options_, weights, prefix_);
 }
 
-template SequenceOutput<float> Conv1d<float>::record(const Sequence<float>&, Tape&, const RunOptions&) const;
+template SequenceOutput<float> Conv1d<float>::record(const Sequence<float>&, Tape&,
+                                                     const RecordOptions&) const;
 template SequenceOutput<double> Conv1d<double>::record(const Sequence<double>&, Tape&,
-                                                       const RunOptions&) const;
+                                                       const RecordOptions&) const;
 template Tensor<float> Conv1d<float>::backward(TensorView<const float>, Tape&, Parameters<float>&,
                                                const BackwardOptions&) const;
 template Tensor<double> Conv1d<double>::backward(TensorView<const double>, Tape&, Parameters<double>&,

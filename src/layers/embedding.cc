@@ -148,7 +148,8 @@ std::unique_ptr<Stepper<T>> Embedding<T>::stepper(std::size_t batch, std::size_t
 }
 
 template <class T>
-SequenceOutput<T> Embedding<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> Embedding<T>::record(const Sequence<T>& in, Tape& tape,
+                                       const RecordOptions& options) const {
   return record_input(*this, in, tape, options);
 }
 

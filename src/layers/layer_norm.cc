@@ -140,7 +140,8 @@ std::unique_ptr<Stepper<T>> LayerNorm<T>::stepper(std::size_t batch, std::size_t
 }
 
 template <class T>
-SequenceOutput<T> LayerNorm<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> LayerNorm<T>::record(const Sequence<T>& in, Tape& tape,
+                                       const RecordOptions& options) const {
   return record_input(*this, in, tape, options);
 }
 

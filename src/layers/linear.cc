@@ -108,7 +108,7 @@ std::unique_ptr<Stepper<T>> Linear<T>::stepper(std::size_t batch, std::size_t in
 }
 
 template <class T>
-SequenceOutput<T> Linear<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> Linear<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
   return record_input(*this, in, tape, options);
 }
 

@@ -114,7 +114,7 @@ std::unique_ptr<Stepper<T>> MeanOverTime<T>::stepper(std::size_t batch, std::siz
 }
 
 template <class T>
-SequenceOutput<T> LastStep<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> LastStep<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
   return record_input(*this, in, tape, options);
 }
 
@@ -135,7 +135,7 @@ Tensor<T> LastStep<T>::backward(TensorView<const T> grad, Tape& tape, Parameters
 
 template <class T>
 SequenceOutput<T> MeanOverTime<T>::record(const Sequence<T>& in, Tape& tape,
-                                          const RunOptions& options) const {
+                                          const RecordOptions& options) const {
   return record_input(*this, in, tape, options);
 }
 

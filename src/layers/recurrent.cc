@@ -84,7 +84,7 @@ std::unique_ptr<Stepper<T>> LSTM<T>::stepper(std::size_t batch, std::size_t inpu
   return net_->stepper(batch, input_size);
 }
 template <class T>
-SequenceOutput<T> LSTM<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> LSTM<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
   return record_recurrent(*net_, in, tape, options);
 }
 template <class T>
@@ -134,7 +134,7 @@ std::unique_ptr<Stepper<T>> GRU<T>::stepper(std::size_t batch, std::size_t input
   return net_->stepper(batch, input_size);
 }
 template <class T>
-SequenceOutput<T> GRU<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> GRU<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
   return record_recurrent(*net_, in, tape, options);
 }
 template <class T>
@@ -184,7 +184,7 @@ std::unique_ptr<Stepper<T>> RNN<T>::stepper(std::size_t batch, std::size_t input
   return net_->stepper(batch, input_size);
 }
 template <class T>
-SequenceOutput<T> RNN<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> RNN<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
   return record_recurrent(*net_, in, tape, options);
 }
 template <class T>

@@ -495,7 +495,7 @@ struct RecurrentEntry final : Tape::Entry {
 
 template <class T>
 SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>& in, Tape& tape,
-                                   const RunOptions& options) {
+                                   const RecordOptions& options) {
   const Tape::Step step(tape);
   auto entry = std::make_unique<RecurrentEntry<T>>();
   const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
@@ -520,9 +520,9 @@ Tensor<T> recurrent_backward(const RecurrentNet<T>& net, TensorView<const T> gra
 template class RecurrentBackward<float>;
 template class RecurrentBackward<double>;
 template SequenceOutput<float> record_recurrent(const RecurrentNet<float>&, const Sequence<float>&, Tape&,
-                                                const RunOptions&);
+                                                const RecordOptions&);
 template SequenceOutput<double> record_recurrent(const RecurrentNet<double>&, const Sequence<double>&, Tape&,
-                                                 const RunOptions&);
+                                                 const RecordOptions&);
 template Tensor<float> recurrent_backward(const RecurrentNet<float>&, TensorView<const float>, Tape&,
                                           Parameters<float>&, const BackwardOptions&);
 template Tensor<double> recurrent_backward(const RecurrentNet<double>&, TensorView<const double>, Tape&,

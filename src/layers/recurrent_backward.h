@@ -68,7 +68,7 @@ class RecurrentBackward {
 /// Module::record and Module::backward of the layers that `net` is.
 template <class T>
 SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>& in, Tape& tape,
-                                   const RunOptions& options);
+                                   const RecordOptions& options);
 template <class T>
 Tensor<T> recurrent_backward(const RecurrentNet<T>& net, TensorView<const T> grad, Tape& tape,
                              Parameters<T>& parameters, const BackwardOptions& options);

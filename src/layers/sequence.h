@@ -76,8 +76,8 @@ struct SequenceEntry final : Tape::Entry {
 /// Module::record of a module whose way back needs no more than what came in.
 template <class T>
 SequenceOutput<T> record_input(const Module<T>& module, const Sequence<T>& in, Tape& tape,
-                               const RunOptions& options) {
-  SequenceOutput<T> out = module.run(in, options);
+                               const RecordOptions& options) {
+  SequenceOutput<T> out = module.run(in, options.run());
   tape.put(std::make_unique<SequenceEntry<T>>(in));
   return out;
 }

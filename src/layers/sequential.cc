@@ -153,7 +153,8 @@ std::unique_ptr<Stepper<T>> Sequential<T>::stepper(std::size_t batch, std::size_
 }
 
 template <class T>
-SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape, const RunOptions& options) const {
+SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape,
+                                        const RecordOptions& options) const {
   check_sequence("Sequential::record", in);
   const Tape::Step step(tape);
   output_size(in.x.dim(2));
