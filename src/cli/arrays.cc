@@ -40,7 +40,7 @@ std::vector<std::int64_t> load_lengths(const std::string& path, std::size_t rows
   if (found->rank() != 1) {
     throw FileError(path + ": lengths are " + found->shape().to_string() + ", expected [B]");
   }
-  const std::vector<std::int64_t> lengths(found->span().begin(), found->span().end());
+  std::vector<std::int64_t> lengths(found->span().begin(), found->span().end());
   if (lengths.size() != rows) {
     throw FileError(path + ": there are " + std::to_string(lengths.size()) + " lengths for " +
                     std::to_string(rows) + " rows");

@@ -3,28 +3,32 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <thread>
 
 namespace sluice {
 
 /// Returns when is_done() does. Waits by spinning, since the others come within a microsecond or so; after a
 /// bounded spin it yields the processor, so that more threads than processors, or a thread put to sleep, cost
-/// time but cannot hang.
+/// time but cannot hang. Returns how long it waited that way, in ns: 0 where spinning was enough.
 template <class Done>
-void spin_until(const Done& is_done) noexcept {
+std::int64_t spin_until(const Done& is_done) noexcept {
   // About 50 us: longer than a step that is split among threads, shorter than a time slice.
   constexpr int kSpins = 2000;
   for (int i = 0; i < kSpins; ++i) {
-    if (is_done()) return;
+    if (is_done()) return 0;
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     asm volatile("yield");
 #endif
   }
+  const auto start = std::chrono::steady_clock::now();
   while (!is_done()) std::this_thread::yield();
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count();
 }
 
 /// Threads that call `wait` go on when `size` of them have; what each wrote before, all see after.
@@ -32,15 +36,16 @@ class SpinBarrier {
  public:
   explicit SpinBarrier(std::size_t size = 1) noexcept : size_(static_cast<std::uint32_t>(size)) {}
 
-  void wait() noexcept {
-    if (size_ == 1) return;
+  /// Returns what spin_until does.
+  std::int64_t wait() noexcept {
+    if (size_ == 1) return 0;
     const std::uint32_t round = round_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
       arrived_.store(0, std::memory_order_relaxed);
       round_.store(round + 1, std::memory_order_release);
-      return;
+      return 0;
     }
-    spin_until([&] { return round_.load(std::memory_order_acquire) != round; });
+    return spin_until([&] { return round_.load(std::memory_order_acquire) != round; });
   }
 
  private:
@@ -48,6 +53,49 @@ class SpinBarrier {
   alignas(64) std::atomic<std::uint32_t> arrived_{0};
   alignas(64) std::atomic<std::uint32_t> round_{0};
   std::uint32_t size_;
+};
+
+/// Threads that do each of many steps together and meet after it, perhaps more than once. A team of them can
+/// part: where they wait for time slices rather than for each other's work, because others want the
+/// processors too, the first goes on alone.
+class StepTeam {
+ public:
+  StepTeam(std::size_t size, bool can_part) noexcept
+      : barrier_(size), size_(static_cast<double>(size)), can_part_(can_part && size > 1) {}
+
+  /// At the beginning of step `step`, counted from 0: false once the first does the rest alone. The same
+  /// answer for all of them.
+  bool is_together(std::size_t step) const noexcept {
+    return step < alone_from_.load(std::memory_order_relaxed);
+  }
+
+  /// In or at the end of step `step`.
+  void meet(std::size_t step, bool is_first) noexcept {
+    // Said before the meeting, the others know it when they begin the next step.
+    if (is_first && can_part_ && has_waited_in_vain()) {
+      alone_from_.store(step + 1, std::memory_order_relaxed);
+    }
+    const std::int64_t waited = barrier_.wait();
+    if (waited > 0) waited_ns_.fetch_add(waited, std::memory_order_relaxed);
+  }
+
+ private:
+  // With one of n threads starved, the n - 1 others wait for a share f of the time, and one alone needs
+  // n (1 - f) of it.
+  bool has_waited_in_vain() const noexcept {
+    constexpr std::int64_t kPatienceNs = 200'000;  // more than an uneven split costs, less than a time slice
+    const std::int64_t waited = waited_ns_.load(std::memory_order_relaxed);
+    if (waited < kPatienceNs) return false;
+    const std::chrono::nanoseconds elapsed = std::chrono::steady_clock::now() - start_;
+    return static_cast<double>(waited) > static_cast<double>(elapsed.count()) * (size_ - 1) * (1 - 1 / size_);
+  }
+
+  SpinBarrier barrier_;
+  double size_;
+  bool can_part_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::atomic<std::int64_t> waited_ns_{0};  // of all
+  std::atomic<std::size_t> alone_from_{std::numeric_limits<std::size_t>::max()};
 };
 
 /// Counts what one thread has done, for those that need it: what it wrote before `set(n)`, they see after

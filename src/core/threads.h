@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace sluice {
 
@@ -15,32 +17,63 @@ namespace sluice {
 /// slices.
 class BusyThreads {
  public:
-  explicit BusyThreads(std::size_t count) noexcept : count_(static_cast<int>(count)) {
-    counter().fetch_add(count_, std::memory_order_relaxed);
+  explicit BusyThreads(std::size_t count) noexcept : here_(kCall + static_cast<std::int64_t>(count)) {
+    const std::int64_t calls = (state().fetch_add(here_, std::memory_order_relaxed) + here_) / kCall;
+    if (calls > 1) note_meeting(calls);
   }
-  ~BusyThreads() { counter().fetch_sub(count_, std::memory_order_relaxed); }
+  ~BusyThreads() { state().fetch_sub(here_, std::memory_order_relaxed); }
   BusyThreads(const BusyThreads&) = delete;
   BusyThreads& operator=(const BusyThreads&) = delete;
 
   /// Of all calls that are under way.
-  static int total() noexcept { return counter().load(std::memory_order_relaxed); }
-
- private:
-  static std::atomic<int>& counter() noexcept {
-    static std::atomic<int> total{0};
-    return total;
+  static int total() noexcept { return static_cast<int>(state().load(std::memory_order_relaxed) % kCall); }
+  /// The most calls that were under way at once in the last 20 ms or so; at least 1. One that begins while
+  /// the others happen to be between two calls had better leave them their processors.
+  static int callers() noexcept {
+    const std::int64_t calls = met().load(std::memory_order_relaxed);
+    if (calls <= 1) return 1;
+    if (now_ns() - met_at().load(std::memory_order_relaxed) < kMemoryNs) return static_cast<int>(calls);
+    met().store(1, std::memory_order_relaxed);
+    return 1;
   }
 
-  int count_;
+ private:
+  static constexpr std::int64_t kCall = std::int64_t{1} << 32;
+  static constexpr std::int64_t kMemoryNs = 20'000'000;
+
+  static void note_meeting(std::int64_t calls) noexcept {
+    if (calls < callers()) return;
+    met().store(calls, std::memory_order_relaxed);
+    met_at().store(now_ns(), std::memory_order_relaxed);
+  }
+  static std::int64_t now_ns() noexcept {
+    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
+  // kCall for each call, and its threads.
+  static std::atomic<std::int64_t>& state() noexcept {
+    static std::atomic<std::int64_t> state{0};
+    return state;
+  }
+  static std::atomic<std::int64_t>& met() noexcept {
+    static std::atomic<std::int64_t> calls{1};
+    return calls;
+  }
+  static std::atomic<std::int64_t>& met_at() noexcept {
+    static std::atomic<std::int64_t> at{0};
+    return at;
+  }
+
+  std::int64_t here_;
 };
 
 /// Threads that a call may use: at most `requested` (0: what OpenMP would take, OMP_NUM_THREADS), never more
-/// than there are processors that no other call uses, and one inside somebody else's parallel region, so that
-/// teams never nest.
+/// than there are processors that no other call uses, nor than its share of them where calls have met of
+/// late, and one inside somebody else's parallel region, so that teams never nest.
 inline int thread_limit(int requested) noexcept {
   if (requested == 1 || omp_in_parallel()) return 1;  // a call for one thread asks OpenMP nothing
-  const int most =
-      std::min(requested > 0 ? requested : omp_get_max_threads(), omp_get_num_procs() - BusyThreads::total());
+  const int processors = omp_get_num_procs();
+  const int most = std::min({requested > 0 ? requested : omp_get_max_threads(),
+                             processors - BusyThreads::total(), processors / BusyThreads::callers()});
   return std::max(most, 1);
 }
 

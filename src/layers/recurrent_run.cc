@@ -77,15 +77,16 @@ void RecurrentRun<T>::make_workers(const RecurrentPlan& plan) {
   for (Group& group : groups_) {
     alone_.push_back(make_worker(group, 0, directions_, UnitShare{}));
     if (plan.threads() == 1) return;
+    // Threads that share units meet after a layer's last step in any case.
     SpinBarrier* layer_barrier = nullptr;
-    if (plan.layer_groups == 1) {
+    const bool is_one_team = plan.direction_groups == 1 && plan.layer_groups == 1;
+    if (plan.direction_groups > 1 && plan.layer_groups == 1) {
       const std::size_t members = plan.direction_groups * plan.unit_groups;
       layer_barrier = barriers_.emplace_back(std::make_unique<SpinBarrier>(members)).get();
     }
     for (std::size_t i = 0; i < plan.direction_groups * plan.layer_groups; ++i) {
       const std::size_t d = i % plan.direction_groups;
-      SpinBarrier* step_barrier =
-          barriers_.emplace_back(std::make_unique<SpinBarrier>(plan.unit_groups)).get();
+      StepTeam* team = teams_.emplace_back(std::make_unique<StepTeam>(plan.unit_groups, is_one_team)).get();
       for (std::size_t u = 0; u < plan.unit_groups; ++u) {
         Worker& worker = workers_.emplace_back(make_worker(group, directions_ * d / plan.direction_groups,
                                                            directions_ * (d + 1) / plan.direction_groups,
@@ -93,7 +94,7 @@ void RecurrentRun<T>::make_workers(const RecurrentPlan& plan) {
         worker.layer_group = i / plan.direction_groups;
         worker.layer_groups = plan.layer_groups;
         worker.layer_barrier = layer_barrier;
-        worker.step_barrier = step_barrier;
+        worker.team = team;
       }
     }
   }
@@ -137,7 +138,7 @@ void RecurrentRun<T>::run_worker(Worker& worker) noexcept {
     // Both directions step by step share their meetings; without meetings one after the other keeps its
     // weights in the cache.
     if (worker.share.count > 1) {
-      walk(worker, std::span(walks, count));
+      if (!walk(worker, std::span(walks, count))) return;
     } else {
       for (std::size_t i = 0; i < count; ++i) walk(worker, std::span(&walks[i], 1));
     }
@@ -220,13 +221,19 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   return walk;
 }
 
+// False if the worker left its team on the way.
 template <class T>
-void RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
+bool RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
   const Group& group = *worker.group;
   const std::size_t last_step = group.lengths.empty() ? 0 : group.lengths.front();
   const std::size_t stages = cells_[0].stages();
   std::size_t active = group.rows.size();
+  const std::size_t steps_below = walks[0].layer * last_step;
   for (std::size_t step = 0; step < last_step; ++step) {
+    if (worker.share.count > 1 && !worker.team->is_together(steps_below + step)) {
+      if (worker.share.index != 0) return false;
+      worker.share = {};
+    }
     while (group.lengths[active - 1] <= step) --active;
     if (worker.layer_groups > 1) wait_for_layer_below(worker, walks[0], step, last_step);
     if (ahead_steps_ > 0 && step % ahead_steps_ == 0) {
@@ -234,15 +241,17 @@ void RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
     }
     for (std::size_t stage = 0; stage < stages; ++stage) {
       for (const Walk& walk : walks) walk.cell->step(stage, *walk.steps, active, worker.share);
-      if (worker.share.count > 1) worker.step_barrier->wait();
+      if (worker.share.count > 1) worker.team->meet(steps_below + step, worker.share.index == 0);
     }
     for (const Walk& walk : walks) walk.steps->advance(active, walk.strides);
     if (worker.layer_groups > 1 && worker.share.index == 0) {
       worker.group->done[walks[0].layer].set(step + 1);
     }
   }
-  if (worker.share.index != 0) return;
-  for (const Walk& walk : walks) finish_walk(worker, walk);
+  if (worker.share.index == 0) {
+    for (const Walk& walk : walks) finish_walk(worker, walk);
+  }
+  return true;
 }
 
 // Where layers go side by side: waits at every wave_steps_-th step for as many steps of the layer below.

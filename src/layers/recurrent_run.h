@@ -50,8 +50,8 @@ class RecurrentRun {
   // What one thread does: some directions and layers of one group of rows, its share of the units.
   struct Worker {
     Group* group = nullptr;
-    SpinBarrier* layer_barrier = nullptr;  // all threads of the group; none where layers go side by side
-    SpinBarrier* step_barrier = nullptr;   // those that share the units of the same directions
+    SpinBarrier* layer_barrier = nullptr;  // all threads of the group, where directions go side by side
+    StepTeam* team = nullptr;              // those that share the units of the same directions
     std::size_t first_direction = 0;
     std::size_t last_direction = 0;  // one past
     std::size_t layer_group = 0;     // of layer_groups
@@ -87,7 +87,7 @@ class RecurrentRun {
   void make_workers(const RecurrentPlan& plan);
   void run_worker(Worker& worker) noexcept;
   Walk start_walk(Worker& worker, std::size_t layer, std::size_t direction) noexcept;
-  void walk(Worker& worker, std::span<Walk> walks) noexcept;
+  bool walk(Worker& worker, std::span<Walk> walks) noexcept;
   void make_ahead(Worker& worker, const Walk& walk, std::size_t step, std::size_t active) noexcept;
   void finish_walk(Worker& worker, const Walk& walk) noexcept;
   TensorView<const T> layer_input(std::size_t layer) const noexcept;
@@ -102,6 +102,7 @@ class RecurrentRun {
   std::vector<Tensor<T>> between_;  // outputs of the layers before the last, in turn
   std::vector<Group> groups_;
   std::vector<std::unique_ptr<SpinBarrier>> barriers_;
+  std::vector<std::unique_ptr<StepTeam>> teams_;
   std::vector<Worker> workers_;
   std::vector<Worker> alone_;  // one a group: what one thread does where OpenMP gives fewer than planned
 };

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <atomic>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "support/recurrent_cases.h"
 
@@ -166,6 +168,33 @@ TEST(RecurrentThreads, OversubscribedTeamsComeThrough) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const auto& out : got) expect_same_output(out, want);
+}
+
+// One processor for a team of two and a thread that wants it for itself: the team parts on the way, at any
+// step of any layer, and what one does alone has the bits of what two would have done.
+TEST(RecurrentThreads, ATeamThatPartsComesToTheSameBits) {
+  for (const CellKind kind : {CellKind::kLstm, CellKind::kGruBefore}) {
+    const auto options = test::options_of(kind, 40, 200, 3, true);
+    const RecurrentNet<float> net = random_net<float>(options);
+    const RandomCall<float> call(options, 60, 2);
+    const RecurrentPlan alone{};
+    const auto want = net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, &alone);
+    const RecurrentPlan pair{.unit_groups = 2, .ahead_steps = 8};
+    std::atomic<bool> is_done{false};
+    std::vector<std::jthread> others;
+    for (int i = 0; i < 2 * omp_get_num_procs(); ++i) {
+      others.emplace_back([&] {
+        while (!is_done) {
+        }
+      });
+    }
+    std::vector<RecurrentOutput<float>> got;
+    for (int repeat = 0; repeat < 4; ++repeat) {
+      got.push_back(net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, &pair));
+    }
+    is_done = true;
+    for (const auto& out : got) expect_same_output(out, want);
+  }
 }
 
 // onnxruntime 3099: inside a parallel region of the caller's, OpenMP gives a team of one; and no team is
