@@ -269,6 +269,13 @@ void ForEachTile(const PackedMatrix<T>& w, std::size_t count, BlockSweep sweep, 
   }
 }
 
+// Fetches the cache lines of p[0, n), of nothing if p is null.
+template <typename T>
+void FetchRange(const T* p, std::size_t n) {
+  constexpr std::size_t kLine = 64 / sizeof(T);
+  for (std::size_t i = 0; p != nullptr && i < n; i += kLine) hwy::Prefetch(p + i);
+}
+
 // The last block's vectors may hold less than a vector of units: these move at most `n` of them.
 template <class D, typename T>
 hn::Vec<D> LoadUnits(D d, const T* p, std::size_t n) {
@@ -346,6 +353,7 @@ void LinearRows(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::s
 
 template <typename T>
 struct LstmStep {
+  static constexpr std::size_t kKept = 4;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = true;
   static void Finish(const PackedMatrix<T>& w, T* pre, const Row<T>& row, std::size_t block) {
@@ -379,6 +387,7 @@ struct LstmStep {
 
 template <typename T>
 struct GruStep {
+  static constexpr std::size_t kKept = 4;
   static constexpr bool kHasStatePart = true;
   static constexpr bool kHasOutput = true;
   static void Finish(const PackedMatrix<T>&, T* pre, const Row<T>& row, std::size_t block) {
@@ -410,6 +419,7 @@ struct GruStep {
 
 template <typename T>
 struct RnnTanhStep {
+  static constexpr std::size_t kKept = 0;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
@@ -421,6 +431,7 @@ struct RnnTanhStep {
 
 template <typename T>
 struct RnnReluStep {
+  static constexpr std::size_t kKept = 0;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
@@ -433,6 +444,7 @@ struct RnnReluStep {
 // Reset before the product, first half: h_out = r * h, c_out = z.
 template <typename T>
 struct GruBeforeGatesStep {
+  static constexpr std::size_t kKept = 3;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
@@ -454,6 +466,7 @@ struct GruBeforeGatesStep {
 // Second half: n = tanh(...), h' = z * h + (1 - z) * n, with z in c and h in h_out.
 template <typename T>
 struct GruBeforeCandidateStep {
+  static constexpr std::size_t kKept = 0;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
@@ -471,7 +484,8 @@ struct GruBeforeCandidateStep {
 // One time step of all rows for the units of the sweep's blocks. All rows of a call have x, or all have pre.
 template <class Cell, typename T>
 void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, BlockSweep sweep) {
-  const std::size_t size = w.gates * hn::Lanes(hn::ScalableTag<T>());
+  const std::size_t lanes = hn::Lanes(hn::ScalableTag<T>());
+  const std::size_t size = w.gates * lanes;
   ForEachTile(w, count, sweep, [&](Tile<T>& tile) HWY_ATTR {
     const Row<T>* tile_rows = rows + tile.first_row();
     const T* inputs[kMaxTileRows];
@@ -488,6 +502,10 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, Block
     if (!has_pre) tile.SetInput(inputs);
     tile.SetState(states);
     if (Cell::kHasStatePart) tile.KeepLastApart();
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      T* const kept = rows[tile.row(e)].kept;
+      if (kept != nullptr) FetchRange(kept + tile.block(e) * Cell::kKept * lanes, Cell::kKept * lanes);
+    }
     tile.Multiply();
     for (std::size_t e = 0; e < tile.entries(); ++e) {
       Cell::Finish(w, tile.Vectors(e), rows[tile.row(e)], tile.block(e));
@@ -505,6 +523,7 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, Block
 // gradients are.
 
 struct LstmBackwardStep {
+  static constexpr std::size_t kKept = 4, kPre = 4, kPreX = 0;
   template <class D, class V, typename T>
   static HWY_INLINE void Finish(D d, V grad_h, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
     const std::size_t lanes = hn::Lanes(d);
@@ -526,6 +545,7 @@ struct LstmBackwardStep {
 };
 
 struct GruBackwardStep {
+  static constexpr std::size_t kKept = 4, kPre = 3, kPreX = 3;
   template <class D, class V, typename T>
   static HWY_INLINE void Finish(D d, V grad, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
     const std::size_t lanes = hn::Lanes(d);
@@ -547,6 +567,7 @@ struct GruBackwardStep {
 };
 
 struct RnnTanhBackwardStep {
+  static constexpr std::size_t kKept = 0, kPre = 1, kPreX = 0;
   template <class D, class V, typename T>
   static HWY_INLINE void Finish(D d, V grad_h, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
     hn::StoreU(TanhBackward(d, LoadUnits(d, row.state + unit, n), grad_h), d, row.pre + unit);
@@ -555,6 +576,7 @@ struct RnnTanhBackwardStep {
 
 // PyTorch's choice at 0: no gradient.
 struct RnnReluBackwardStep {
+  static constexpr std::size_t kKept = 0, kPre = 1, kPreX = 0;
   template <class D, class V, typename T>
   static HWY_INLINE void Finish(D d, V grad_h, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
     const auto is_active = hn::Gt(LoadUnits(d, row.state + unit, n), hn::Zero(d));
@@ -563,6 +585,7 @@ struct RnnReluBackwardStep {
 };
 
 struct GruBeforeCandidateBackwardStep {
+  static constexpr std::size_t kKept = 3, kPre = 2, kPreX = 1;
   template <class D, class V, typename T>
   static HWY_INLINE void Finish(D d, V grad, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
     const std::size_t lanes = hn::Lanes(d);
@@ -578,6 +601,7 @@ struct GruBeforeCandidateBackwardStep {
 
 // `grad` is that of r h.
 struct GruBeforeGatesBackwardStep {
+  static constexpr std::size_t kKept = 3, kPre = 2, kPreX = 0;
   template <class D, class V, typename T>
   static HWY_INLINE void Finish(D d, V grad, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
     const V r = hn::LoadU(d, row.kept + 3 * unit);
@@ -599,6 +623,16 @@ void BackwardStep(const PackedMatrix<T>& w, const BackwardRow<T>* rows, std::siz
       tile.SetSums(e, w.bias + tile.block(e) * size, tile.Vectors(e));
     }
     tile.SetInput(later);
+    for (std::size_t e = 0; e < tile.entries(); ++e) {
+      const BackwardRow<T>& row = rows[tile.row(e)];
+      const std::size_t unit = tile.block(e) * size, n = std::min(size, w.units - unit);
+      FetchRange(row.grad == nullptr ? nullptr : row.grad + unit, n);
+      FetchRange(row.before == nullptr ? nullptr : row.before + unit, n);
+      FetchRange(row.state == nullptr ? nullptr : row.state + unit, n);
+      FetchRange(row.kept + Cell::kKept * unit, Cell::kKept * n);
+      FetchRange(row.pre + Cell::kPre * unit, Cell::kPre * n);
+      FetchRange(row.pre_x == nullptr ? nullptr : row.pre_x + Cell::kPreX * unit, Cell::kPreX * n);
+    }
     tile.Multiply();
     for (std::size_t e = 0; e < tile.entries(); ++e) {
       const BackwardRow<T>& row = rows[tile.row(e)];

@@ -13,58 +13,106 @@
 namespace sluice {
 namespace {
 
-// A block of b is packed for so many k at once: with 4 vectors of floats 64 KiB, which stay in the second
-// cache while all rows of a go over them.
-constexpr std::size_t kChunk = 256;
+// Blocks of the list are packed for at most so many k at once: with 4 vectors of floats 128 KiB, which stay
+// in the second cache while all rows of the features go over them.
+constexpr std::size_t kMostDepth = 512;
 constexpr std::size_t kVectors = 4;
 
-// The part of one thread: rows [begin, end) of a. Each thread packs b for itself, which costs one copy for
-// 2 (end - begin) operations.
+// The product, panel by panel: the sums of some features times as many whole blocks of the list as make
+// kVectors vectors. A panel stays in the second cache while k goes on, and is then added to the gradients.
 template <class T>
-void add_range(const kernels::PackedGemm<T>& kernels, const T* a, std::size_t a_stride, std::size_t begin,
-               std::size_t end, const T* b, std::size_t k_count, T* sums, std::size_t n_count) noexcept {
-  const std::size_t lanes = kernels.lanes;
-  std::fill_n(sums + begin * n_count, (end - begin) * n_count, T{0});
-  const Tensor<T> no_bias({kVectors * lanes});
-  Tensor<T> packed = Tensor<T>::uninitialized({kChunk, kVectors * lanes});
-  std::vector<const T*> rows(end - begin);
-  std::vector<T*> out(end - begin);
-  for (std::size_t k = 0; k < k_count; k += kChunk) {
-    const std::size_t depth = std::min(kChunk, k_count - k);
-    for (std::size_t m = begin; m < end; ++m) rows[m - begin] = a + m * a_stride + k;
-    for (std::size_t n = 0; n < n_count; n += kVectors * lanes) {
-      const std::size_t width = std::min(kVectors * lanes, n_count - n);
-      for (std::size_t i = 0; i < depth; ++i) {
-        std::copy_n(b + (k + i) * n_count + n, width, packed.data() + i * width);
+class PanelProduct {
+ public:
+  PanelProduct(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, std::size_t units,
+               TensorView<T> weight, TensorView<T> bias)
+      : features_(features),
+        list_(list),
+        gates_(gates),
+        units_(units),
+        blocks_((units + lanes_ - 1) / lanes_),
+        panel_blocks_(std::max<std::size_t>(kVectors / gates.count, 1)),
+        weight_(weight),
+        bias_(bias) {}
+
+  std::size_t panels() const noexcept { return (blocks_ + panel_blocks_ - 1) / panel_blocks_; }
+  std::size_t rows() const noexcept { return features_.dim(0); }  // the last one is of ones
+  // Multiply-adds of a row and panel.
+  std::size_t operations() const noexcept { return depth() * panel_width(); }
+
+  // Rows [first, last) of panels [first_panel, last_panel).
+  void add(std::size_t first, std::size_t last, std::size_t first_panel, std::size_t last_panel) const {
+    Tensor<T> sums = Tensor<T>::uninitialized({last - first, panel_width()});
+    Tensor<T> packed = Tensor<T>::uninitialized({kMostDepth, panel_width()});
+    std::vector<const T*> rows(last - first);
+    std::vector<T*> out(last - first);
+    Tensor<T> turned = Tensor<T>::uninitialized({lanes_, last - first});
+    for (std::size_t panel = first_panel; panel < last_panel; ++panel) {
+      const std::size_t block = panel * panel_blocks_;
+      const std::size_t count = std::min(panel_blocks_, blocks_ - block);
+      multiply(first, block, count * gates_.count * lanes_, sums, packed, rows, out);
+      for (std::size_t i = 0; i < count * gates_.count; ++i) {
+        add_vector(first, last, block + i / gates_.count, i % gates_.count, sums.data() + i * lanes_,
+                   count * gates_.count * lanes_, turned);
       }
-      for (std::size_t m = begin; m < end; ++m) out[m - begin] = sums + m * n_count + n;
-      kernels::PackedMatrix<T> matrix;
-      matrix.weights = packed.data();
-      matrix.bias = no_bias.data();
-      matrix.gates = width / lanes;
-      matrix.units = width;
-      matrix.blocks = 1;
-      matrix.input_size = depth;
-      kernels.add_product(matrix, rows.data(), out.data(), end - begin, {0, 1});
     }
   }
-}
 
-// sums[m, n] = sum over k of a[m, k] b[k, n], k in order; sums [m_count, n_count] contiguous, n_count a
-// multiple of the lanes.
-template <class T>
-void multiply(const Tensor<T>& a, const Tensor<T>& b, Tensor<T>& sums, int threads) {
-  const kernels::PackedGemm<T>& kernels = kernels::packed_gemm<T>();
-  const std::size_t m_count = a.dim(0), k_count = a.dim(1), n_count = sums.dim(1);
-  // Whole tiles a thread.
-  const std::size_t tile = kernels.tile_rows[kVectors - 1];
-  const std::size_t operations = std::max<std::size_t>(tile * k_count * n_count, 1);
-  parallel_ranges((m_count + tile - 1) / tile, kOperationsPerThread / operations + 1, threads,
-                  [&](std::size_t begin, std::size_t end) {
-                    add_range(kernels, a.data(), k_count, begin * tile, std::min(end * tile, m_count),
-                              b.data(), k_count, sums.data(), n_count);
-                  });
-}
+ private:
+  std::size_t depth() const noexcept { return features_.dim(1); }
+  std::size_t panel_width() const noexcept { return panel_blocks_ * gates_.count * lanes_; }
+
+  // sums[row - first, n] = sum over k of features[row, k] list[k, n], k in order; `width` columns of the list
+  // from `block` on.
+  void multiply(std::size_t first, std::size_t block, std::size_t width, Tensor<T>& sums, Tensor<T>& packed,
+                std::vector<const T*>& rows, std::vector<T*>& out) const noexcept {
+    const std::size_t list_width = list_.dim(list_.rank() - 1);
+    const T* const b = list_.data() + block * gates_.count * lanes_;
+    std::fill_n(sums.data(), rows.size() * width, T{0});
+    for (std::size_t m = 0; m < rows.size(); ++m) out[m] = sums.data() + m * width;
+    const std::size_t chunks = (depth() + kMostDepth - 1) / kMostDepth;  // of about the same size
+    for (std::size_t c = 0; c < chunks; ++c) {
+      const std::size_t k = depth() * c / chunks, chunk = depth() * (c + 1) / chunks - k;
+      for (std::size_t i = 0; i < chunk; ++i) {
+        std::copy_n(b + (k + i) * list_width, width, packed.data() + i * width);
+      }
+      for (std::size_t m = 0; m < rows.size(); ++m) rows[m] = features_.data() + (first + m) * depth() + k;
+      kernels::PackedMatrix<T> matrix;
+      matrix.weights = packed.data();
+      matrix.gates = width / lanes_;
+      matrix.units = width;
+      matrix.blocks = 1;
+      matrix.input_size = chunk;
+      kernels_.add_product(matrix, rows.data(), out.data(), rows.size(), {0, 1});
+    }
+  }
+
+  // Adds one vector of units of each row, `sums` [last - first] rows `stride` apart.
+  void add_vector(std::size_t first, std::size_t last, std::size_t block, std::size_t gate, const T* sums,
+                  std::size_t stride, Tensor<T>& turned) const noexcept {
+    const std::size_t ones = rows() - 1;
+    const std::size_t unit = block * lanes_, count = std::min(lanes_, units_ - unit);
+    const std::size_t to = (gates_.first + gate) * units_ + unit;
+    const std::size_t columns = std::min(last, ones) - first;
+    if (weight_ && columns > 0) {
+      kernels::transpose_kernel<T>()(sums, static_cast<std::ptrdiff_t>(stride), turned.data(),
+                                     static_cast<std::ptrdiff_t>(columns), columns, count);
+      for (std::size_t u = 0; u < count; ++u) {
+        T* const row = &weight_(to + u, first);
+        for (std::size_t k = 0; k < columns; ++k) row[k] += turned.data()[u * columns + k];
+      }
+    }
+    if (!bias_ || last <= ones) return;
+    for (std::size_t u = 0; u < count; ++u) bias_(to + u) += sums[(ones - first) * stride + u];
+  }
+
+  const kernels::PackedGemm<T>& kernels_ = kernels::packed_gemm<T>();
+  const std::size_t lanes_ = kernels_.lanes;
+  const Tensor<T>& features_;
+  const Tensor<T>& list_;
+  GateRange gates_;
+  std::size_t units_, blocks_, panel_blocks_;
+  TensorView<T> weight_, bias_;
+};
 
 }  // namespace
 
@@ -122,32 +170,19 @@ Tensor<T> padded_gradients(TensorView<const T> grad, std::span<const std::int64_
 template <class T>
 void add_weight_gradient(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, std::size_t units,
                          TensorView<T> weight, TensorView<T> bias, int threads) {
-  const std::size_t columns = features.dim(0) - 1;
-  const std::size_t width = list.dim(list.rank() - 1);
-  const std::size_t lanes = kernels::packed_gemm<T>().lanes;
-  Tensor<T> sums = Tensor<T>::uninitialized({columns + 1, width});
-  multiply(features, list, sums, threads);
-  // From [feature][blocks of lanes][gate][lane] to [gate][unit][feature].
-  const auto transpose = kernels::transpose_kernel<T>();
-  const std::size_t blocks = (units + lanes - 1) / lanes;
-  parallel_ranges(blocks, kMovesPerThread / (lanes * gates.count * (columns + 1)) + 1, threads,
+  if (units == 0) return;
+  const PanelProduct<T> product(features, list, gates, units, weight, bias);
+  // Few panels are split in ranges of rows, too.
+  const auto most = static_cast<std::size_t>(threads == 1 ? 1 : thread_limit(threads));
+  const std::size_t panels = product.panels(), rows = product.rows();
+  const std::size_t splits = std::min((most + panels - 1) / panels, rows);
+  const std::size_t operations = product.operations() * (rows / splits) + 1;
+  parallel_ranges(splits * panels, kOperationsPerThread / operations + 1, threads,
                   [&](std::size_t begin, std::size_t end) {
-                    Tensor<T> rows({lanes, columns});
-                    for (std::size_t i = begin * gates.count; i < end * gates.count; ++i) {
-                      const std::size_t unit = i / gates.count * lanes, gate = i % gates.count;
-                      const std::size_t count = std::min(lanes, units - unit);
-                      const std::size_t first = (gates.first + gate) * units + unit;
-                      if (weight) {
-                        transpose(sums.data() + i * lanes, static_cast<std::ptrdiff_t>(width), rows.data(),
-                                  static_cast<std::ptrdiff_t>(columns), columns, count);
-                        for (std::size_t u = 0; u < count; ++u) {
-                          T* const to = &weight(first + u, 0);
-                          for (std::size_t k = 0; k < columns; ++k) to[k] += rows(u, k);
-                        }
-                      }
-                      for (std::size_t u = 0; bias && u < count; ++u) {
-                        bias(first + u) += sums(columns, i * lanes + u);
-                      }
+                    for (std::size_t split = begin / panels; split * panels < end; ++split) {
+                      product.add(rows * split / splits, rows * (split + 1) / splits,
+                                  std::max(begin, split * panels) - split * panels,
+                                  std::min(end, (split + 1) * panels) - split * panels);
                     }
                   });
 }
