@@ -9,6 +9,7 @@
 #include "sluice/module.h"
 #include "sluice/recurrent.h"
 #include "sluice/state_dict.h"
+#include "sluice/tape.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
@@ -17,6 +18,14 @@ template <class T>
 struct LSTMState {
   Tensor<T> h;  ///< [B, H] or [H]
   Tensor<T> c;  ///< [B, H] or [H]
+};
+
+/// Gradients of the loss with respect to what a recorded step took.
+template <class T>
+struct CellGradients {
+  Tensor<T> x;  ///< [B, I] or [I], if asked for
+  Tensor<T> h;  ///< [B, H] or [H], also where it was not given
+  Tensor<T> c;  ///< LSTM: as h
 };
 
 struct CellOptions {
@@ -41,9 +50,22 @@ class LSTMCell {
   /// c_out may be c; h_out must not overlap h.
   void step(std::size_t batch, const T* x, const T* h, const T* c, T* h_out, T* c_out) const noexcept;
 
+  /// forward(), with the same bits, that puts on the tape what the way back needs: a step of a loop of one's
+  /// own. x must live until then; h and c are copied.
+  LSTMState<T> record(TensorView<const T> x, TensorView<const T> h, TensorView<const T> c, Tape& tape) const;
+  /// Takes the step that was recorded last off the tape, so a loop goes back from its last step to its first.
+  ///   grad_h, grad_c  gradients of h and c as the step gave them, of their shapes; null for zeros. That of h
+  ///                   is what the loss says of this step plus what the step after returned
+  /// Adds to the gradients of the parameters, as Module::backward. Throws Error if another's run is on top,
+  /// ShapeError. Each step packs the transposed weights: a whole sequence goes faster through an LSTM.
+  CellGradients<T> backward(TensorView<const T> grad_h, TensorView<const T> grad_c, Tape& tape,
+                            Parameters<T>& parameters, const BackwardOptions& options = {}) const;
+
   const CellOptions& options() const noexcept { return options_; }
   std::vector<ParameterInfo> parameters() const;
   double flops_per_step() const noexcept;
+  /// Takes new values of its parameters. Throws Error, ShapeError, and then keeps the old ones.
+  void load(const StateDict<T>& weights);
 
  private:
   CellOptions options_;
@@ -63,9 +85,14 @@ class GRUCell {
 
   /// x [B, I] or [I]; h [B, H] or [H], null for zeros. Returns h'. Throws ShapeError.
   Tensor<T> forward(TensorView<const T> x, TensorView<const T> h = {}) const;
+  /// As LSTMCell's; there is no c.
+  Tensor<T> record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const;
+  CellGradients<T> backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
+                            const BackwardOptions& options = {}) const;
 
   const CellOptions& options() const noexcept { return options_; }
   std::vector<ParameterInfo> parameters() const;
+  void load(const StateDict<T>& weights);
 
  private:
   CellOptions options_;
@@ -85,9 +112,14 @@ class RNNCell {
 
   /// x [B, I] or [I]; h [B, H] or [H], null for zeros. Returns h'. Throws ShapeError.
   Tensor<T> forward(TensorView<const T> x, TensorView<const T> h = {}) const;
+  /// As LSTMCell's; there is no c.
+  Tensor<T> record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const;
+  CellGradients<T> backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
+                            const BackwardOptions& options = {}) const;
 
   const CellOptions& options() const noexcept { return options_; }
   std::vector<ParameterInfo> parameters() const;
+  void load(const StateDict<T>& weights);
 
  private:
   CellOptions options_;

@@ -18,6 +18,7 @@ namespace sluice {
 
 template <class T>
 class Parameters;
+struct GateStatistics;
 
 /// A parameter of a module: its full name, prefix included, and its shape.
 struct ParameterInfo {
@@ -56,6 +57,9 @@ struct RecordOptions {
 struct BackwardOptions {
   bool wants_input = true;  ///< the gradient of the input, too
   int threads = 0;          ///< as in RunOptions
+  /// Where recurrent modules add what they measure (sluice/gate_statistics.h), for one more product a step of
+  /// their way back; null: nothing, at no cost.
+  GateStatistics* statistics = nullptr;
 };
 
 /// One module stepping through time: its state and buffers, made once. Rows of the batch are independent.

@@ -31,6 +31,9 @@ struct LSTMOptions {
   bool batch_first = false;
   bool bidirectional = false;
   std::size_t proj_size = 0;  ///< 0: none; otherwise h has this size, less than hidden_size
+  /// It is an LSTMCell, run over time: its parameters have the names "weight_ih", "weight_hh", ..., and there
+  /// is one layer, one direction and no projection.
+  bool is_cell = false;
 };
 
 struct GRUOptions {
@@ -41,6 +44,7 @@ struct GRUOptions {
   bool batch_first = false;
   bool bidirectional = false;
   GRUReset reset = GRUReset::kAfter;
+  bool is_cell = false;  ///< as in LSTMOptions
 };
 
 struct RNNOptions {
@@ -51,6 +55,7 @@ struct RNNOptions {
   bool bias = true;
   bool batch_first = false;
   bool bidirectional = false;
+  bool is_cell = false;  ///< as in LSTMOptions
 };
 
 /// The optional arguments of a call. L layers, D directions, B rows.
@@ -71,6 +76,24 @@ struct RecurrentOutput {
   Tensor<T> h_n;         ///< [L*D, B, H_out] or [L*D, H_out]
   Tensor<T> c_n;         ///< LSTM: [L*D, B, H] or [L*D, H]
   Tensor<T> c_sequence;  ///< if asked for: as `output`, with D*H features
+};
+
+/// Gradients of the loss with respect to what a recorded call gave, each of the shape that the call gave it;
+/// null where there is none.
+template <class T>
+struct RecurrentOutputGradients {
+  TensorView<const T> output{};  ///< what stands past a row's length counts for nothing
+  TensorView<const T> h_n{};
+  TensorView<const T> c_n{};         ///< LSTM
+  TensorView<const T> c_sequence{};  ///< LSTM
+};
+
+/// And with respect to what it took.
+template <class T>
+struct RecurrentInputGradients {
+  Tensor<T> x;   ///< of x's shape, if asked for; zero past a row's length
+  Tensor<T> h0;  ///< of h0's shape, also where it was not given
+  Tensor<T> c0;  ///< LSTM: of c0's shape
 };
 
 template <class T>
@@ -97,9 +120,17 @@ class LSTM : public Module<T> {
   /// h0 and c0. It is untouched where the call is refused.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
                              RecurrentOutput<T>&& reuse = {}) const;
+  /// As forward(), with the same bits, and puts on the tape what the way back needs: a call with initial and
+  /// final states that take part in training. x must live until then; h0 and c0 are copied.
+  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const;
+  /// Takes the call that was recorded last off the tape, adds to the gradients of the parameters, as
+  /// Module::backward, and returns those of what the call took. Throws Error if another module's run is on
+  /// top, ShapeError.
+  RecurrentInputGradients<T> backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
+                                      Parameters<T>& parameters, const BackwardOptions& options = {}) const;
   const LSTMOptions& options() const noexcept { return options_; }
 
-  std::string_view type() const noexcept override { return "LSTM"; }
+  std::string_view type() const noexcept override { return options_.is_cell ? "LSTMCell" : "LSTM"; }
   std::vector<ParameterInfo> parameters() const override;
   std::size_t output_size(std::size_t input_size) const override;
   double flops_per_step(std::size_t input_size) const override;
@@ -128,9 +159,13 @@ class GRU : public Module<T> {
   /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
                              RecurrentOutput<T>&& reuse = {}) const;
+  /// As LSTM's; there is no c.
+  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const;
+  RecurrentInputGradients<T> backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
+                                      Parameters<T>& parameters, const BackwardOptions& options = {}) const;
   const GRUOptions& options() const noexcept { return options_; }
 
-  std::string_view type() const noexcept override { return "GRU"; }
+  std::string_view type() const noexcept override { return options_.is_cell ? "GRUCell" : "GRU"; }
   std::vector<ParameterInfo> parameters() const override;
   std::size_t output_size(std::size_t input_size) const override;
   double flops_per_step(std::size_t input_size) const override;
@@ -159,9 +194,13 @@ class RNN : public Module<T> {
   /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
                              RecurrentOutput<T>&& reuse = {}) const;
+  /// As LSTM's; there is no c.
+  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const;
+  RecurrentInputGradients<T> backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
+                                      Parameters<T>& parameters, const BackwardOptions& options = {}) const;
   const RNNOptions& options() const noexcept { return options_; }
 
-  std::string_view type() const noexcept override { return "RNN"; }
+  std::string_view type() const noexcept override { return options_.is_cell ? "RNNCell" : "RNN"; }
   std::vector<ParameterInfo> parameters() const override;
   std::size_t output_size(std::size_t input_size) const override;
   double flops_per_step(std::size_t input_size) const override;

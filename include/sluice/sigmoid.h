@@ -37,9 +37,10 @@ void sigmoid_backward(std::span<const double> y, std::span<const double> grad_y,
 Tensor<float> sigmoid_backward(TensorView<const float> y, TensorView<const float> grad_y);
 Tensor<double> sigmoid_backward(TensorView<const double> y, TensorView<const double> grad_y);
 
-/// torch.nn.functional.sigmoid.
+/// torch.nn.functional.sigmoid, and its way back.
 namespace functional {
 using sluice::sigmoid;
+using sluice::sigmoid_backward;
 }  // namespace functional
 
 /// torch.nn.Sigmoid: no parameters; any shape in, the same shape out. In a Sequential model:
@@ -51,6 +52,13 @@ class Sigmoid {
   template <class X>
   auto operator()(const X& x) const {
     return sigmoid(x);
+  }
+  /// sigmoid_backward: from what forward() gave.
+  Tensor<float> backward(TensorView<const float> y, TensorView<const float> grad_y) const {
+    return sigmoid_backward(y, grad_y);
+  }
+  Tensor<double> backward(TensorView<const double> y, TensorView<const double> grad_y) const {
+    return sigmoid_backward(y, grad_y);
   }
 };
 

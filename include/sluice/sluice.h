@@ -7,6 +7,7 @@
 #include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"
 #include "sluice/error.h"
+#include "sluice/gate_statistics.h"
 #include "sluice/gates.h"
 #include "sluice/init.h"
 #include "sluice/layers.h"

@@ -81,7 +81,8 @@ void gru(TensorView<const T> pre_x, TensorView<const T> pre_h, TensorView<const 
 }
 
 template <class T>
-void highway(TensorView<const T> pre, TensorView<const T> candidate, TensorView<const T> x, TensorView<T> y) {
+void highway(TensorView<const T> pre, TensorView<const T> candidate, TensorView<const T> x, TensorView<T> y,
+             TensorView<T> gate) {
   constexpr std::string_view kCall = "highway_gate";
   check_matrix(kCall, "x", x);
   const std::size_t B = x.dim(0), H = x.dim(1);
@@ -89,9 +90,73 @@ void highway(TensorView<const T> pre, TensorView<const T> candidate, TensorView<
   check_rows(kCall, "candidate", candidate, B, H);
   check_rows(kCall, "x", x, B, H);
   check_rows(kCall, "y", y, B, H);
+  if (gate) check_rows(kCall, "gate", gate, B, H);
   const auto kernel = kernels::gate_math<T>().highway_gate;
   for_each_row(B, H, [&](std::size_t b) {
-    kernel(row_of(pre, b), row_of(candidate, b), row_of(x, b), row_of(y, b), H);
+    kernel(row_of(pre, b), row_of(candidate, b), row_of(x, b), row_of(y, b), row_of(gate, b), H);
+  });
+}
+
+template <class T>
+void lstm_backward(TensorView<const T> gates, TensorView<const T> c, TensorView<const T> c_out,
+                   TensorView<const T> grad_h_out, TensorView<const T> grad_c_out, TensorView<T> grad_pre,
+                   TensorView<T> grad_c) {
+  constexpr std::string_view kCall = "lstm_gates_backward";
+  check_matrix(kCall, "c", c);
+  const std::size_t B = c.dim(0), H = c.dim(1);
+  check_rows(kCall, "gates", gates, B, 4 * H);
+  check_rows(kCall, "c", c, B, H);
+  check_rows(kCall, "c_out", c_out, B, H);
+  check_rows(kCall, "grad_h_out", grad_h_out, B, H);
+  if (grad_c_out) check_rows(kCall, "grad_c_out", grad_c_out, B, H);
+  check_rows(kCall, "grad_pre", grad_pre, B, 4 * H);
+  check_rows(kCall, "grad_c", grad_c, B, H);
+  const auto kernel = kernels::gate_math<T>().lstm_gates_backward;
+  for_each_row(B, H, [&](std::size_t b) {
+    kernel(row_of(gates, b), row_of(c, b), row_of(c_out, b), row_of(grad_h_out, b), row_of(grad_c_out, b),
+           row_of(grad_pre, b), row_of(grad_c, b), H);
+  });
+}
+
+template <class T>
+void gru_backward(TensorView<const T> gates, TensorView<const T> pre_h, TensorView<const T> h,
+                  TensorView<const T> grad_h_out, TensorView<T> grad_pre_x, TensorView<T> grad_pre_h,
+                  TensorView<T> grad_h) {
+  constexpr std::string_view kCall = "gru_gates_backward";
+  check_matrix(kCall, "h", h);
+  const std::size_t B = h.dim(0), H = h.dim(1);
+  check_rows(kCall, "gates", gates, B, 3 * H);
+  check_rows(kCall, "pre_h", pre_h, B, 3 * H);
+  check_rows(kCall, "h", h, B, H);
+  check_rows(kCall, "grad_h_out", grad_h_out, B, H);
+  check_rows(kCall, "grad_pre_x", grad_pre_x, B, 3 * H);
+  check_rows(kCall, "grad_pre_h", grad_pre_h, B, 3 * H);
+  check_rows(kCall, "grad_h", grad_h, B, H);
+  const auto kernel = kernels::gate_math<T>().gru_gates_backward;
+  for_each_row(B, H, [&](std::size_t b) {
+    kernel(row_of(gates, b), row_of(pre_h, b), row_of(h, b), row_of(grad_h_out, b), row_of(grad_pre_x, b),
+           row_of(grad_pre_h, b), row_of(grad_h, b), H);
+  });
+}
+
+template <class T>
+void highway_backward(TensorView<const T> gate, TensorView<const T> candidate, TensorView<const T> x,
+                      TensorView<const T> grad_y, TensorView<T> grad_pre, TensorView<T> grad_candidate,
+                      TensorView<T> grad_x) {
+  constexpr std::string_view kCall = "highway_gate_backward";
+  check_matrix(kCall, "x", x);
+  const std::size_t B = x.dim(0), H = x.dim(1);
+  check_rows(kCall, "gate", gate, B, H);
+  check_rows(kCall, "candidate", candidate, B, H);
+  check_rows(kCall, "x", x, B, H);
+  check_rows(kCall, "grad_y", grad_y, B, H);
+  check_rows(kCall, "grad_pre", grad_pre, B, H);
+  check_rows(kCall, "grad_candidate", grad_candidate, B, H);
+  check_rows(kCall, "grad_x", grad_x, B, H);
+  const auto kernel = kernels::gate_math<T>().highway_gate_backward;
+  for_each_row(B, H, [&](std::size_t b) {
+    kernel(row_of(gate, b), row_of(candidate, b), row_of(x, b), row_of(grad_y, b), row_of(grad_pre, b),
+           row_of(grad_candidate, b), row_of(grad_x, b), H);
   });
 }
 
@@ -116,12 +181,51 @@ void gru_gates(TensorView<const double> pre_x, TensorView<const double> pre_h, T
 }
 
 void highway_gate(TensorView<const float> pre, TensorView<const float> candidate, TensorView<const float> x,
-                  TensorView<float> y) {
-  highway(pre, candidate, x, y);
+                  TensorView<float> y, TensorView<float> gate) {
+  highway(pre, candidate, x, y, gate);
 }
 void highway_gate(TensorView<const double> pre, TensorView<const double> candidate,
-                  TensorView<const double> x, TensorView<double> y) {
-  highway(pre, candidate, x, y);
+                  TensorView<const double> x, TensorView<double> y, TensorView<double> gate) {
+  highway(pre, candidate, x, y, gate);
+}
+
+void lstm_gates_backward(TensorView<const float> gates, TensorView<const float> c,
+                         TensorView<const float> c_out, TensorView<const float> grad_h_out,
+                         TensorView<const float> grad_c_out, TensorView<float> grad_pre,
+                         TensorView<float> grad_c) {
+  lstm_backward(gates, c, c_out, grad_h_out, grad_c_out, grad_pre, grad_c);
+}
+void lstm_gates_backward(TensorView<const double> gates, TensorView<const double> c,
+                         TensorView<const double> c_out, TensorView<const double> grad_h_out,
+                         TensorView<const double> grad_c_out, TensorView<double> grad_pre,
+                         TensorView<double> grad_c) {
+  lstm_backward(gates, c, c_out, grad_h_out, grad_c_out, grad_pre, grad_c);
+}
+
+void gru_gates_backward(TensorView<const float> gates, TensorView<const float> pre_h,
+                        TensorView<const float> h, TensorView<const float> grad_h_out,
+                        TensorView<float> grad_pre_x, TensorView<float> grad_pre_h,
+                        TensorView<float> grad_h) {
+  gru_backward(gates, pre_h, h, grad_h_out, grad_pre_x, grad_pre_h, grad_h);
+}
+void gru_gates_backward(TensorView<const double> gates, TensorView<const double> pre_h,
+                        TensorView<const double> h, TensorView<const double> grad_h_out,
+                        TensorView<double> grad_pre_x, TensorView<double> grad_pre_h,
+                        TensorView<double> grad_h) {
+  gru_backward(gates, pre_h, h, grad_h_out, grad_pre_x, grad_pre_h, grad_h);
+}
+
+void highway_gate_backward(TensorView<const float> gate, TensorView<const float> candidate,
+                           TensorView<const float> x, TensorView<const float> grad_y,
+                           TensorView<float> grad_pre, TensorView<float> grad_candidate,
+                           TensorView<float> grad_x) {
+  highway_backward(gate, candidate, x, grad_y, grad_pre, grad_candidate, grad_x);
+}
+void highway_gate_backward(TensorView<const double> gate, TensorView<const double> candidate,
+                           TensorView<const double> x, TensorView<const double> grad_y,
+                           TensorView<double> grad_pre, TensorView<double> grad_candidate,
+                           TensorView<double> grad_x) {
+  highway_backward(gate, candidate, x, grad_y, grad_pre, grad_candidate, grad_x);
 }
 
 }  // namespace sluice

@@ -39,6 +39,8 @@ struct TrainArguments {
   std::string lengths;  ///< this and all paths below: empty if not given
   std::string save;
   std::string log;
+  std::string gates;
+  std::string gradients;
   std::string loss;
   std::string optimizer;
   std::string schedule;

@@ -86,6 +86,10 @@ void add_train(CLI::App& app, TrainArguments& a) {
                     "step (a tenth every third of the epochs), cosine (to 0), plateau, warmup (5 epochs)");
   train->add_option("--save", a.save, "Where to write the model, after each epoch")->required();
   train->add_option("--log", a.log, "log.csv: epoch,loss,validation_loss,seconds");
+  train->add_option("--gates", a.gates,
+                    "gates.csv: the share of each gate's activations at either end, an epoch");
+  train->add_option("--gradients", a.gradients,
+                    "gradients.csv: the norm of the gradient of h at each step, an epoch");
   train->add_option("--dtype", a.dtype, "What to compute in (default: float32)")
       ->check(CLI::IsMember({"float32", "float64"}));
   train->add_option("--threads", a.threads, "At most this many (default: OMP_NUM_THREADS)")

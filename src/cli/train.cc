@@ -17,6 +17,7 @@
 
 #include "cli/arrays.h"
 #include "cli/commands.h"
+#include "cli/gate_log.h"
 #include "cli/run.h"
 #include "io/atomic_file.h"
 #include "sluice/clip_grad.h"
@@ -261,7 +262,8 @@ class Training {
         trained_(load_trainable<T>(arguments)),
         data_(load_data(arguments, trained_.model())),
         optimizer_(make_optimizer(arguments, trained_.parameters())),
-        schedule_(make_schedule(arguments)) {
+        schedule_(make_schedule(arguments)),
+        gate_log_(arguments.gates, arguments.gradients) {
     if (schedule_ != nullptr) optimizer_->set_lr(schedule_->lr());
     const auto held_out =
         static_cast<std::size_t>(std::floor(arguments.validation_split * static_cast<double>(data_.rows())));
@@ -286,6 +288,7 @@ class Training {
         file.write(log);
         file.commit();
       }
+      gate_log_.end_epoch(epoch);
       if (shows) {
         const double left = took.count() * static_cast<double>(arguments_.epochs - epoch);
         std::fprintf(stderr, "epoch %zu/%zu: loss %.6g%s%s, %.0f sequences a second, %.0f s left\n", epoch,
@@ -340,8 +343,9 @@ class Training {
     const LossOutput<T> loss = loss_of(arguments_.loss, out, batch, true, arguments_.threads);
     if (!std::isfinite(loss.value)) return loss.value;
     parameters.zero_grad();
-    modules.backward(loss.grad.view(), tape, parameters,
-                     {.wants_input = false, .threads = arguments_.threads});
+    modules.backward(
+        loss.grad.view(), tape, parameters,
+        {.wants_input = false, .threads = arguments_.threads, .statistics = gate_log_.statistics()});
     if (arguments_.clip_grad_norm) {
       clip_grad_norm(parameters, *arguments_.clip_grad_norm, {}, RunOptions{arguments_.threads});
     }
@@ -373,6 +377,7 @@ class Training {
   Data<T> data_;
   std::unique_ptr<Optimizer<T>> optimizer_;
   std::unique_ptr<Schedule> schedule_;
+  GateLog gate_log_;
   std::size_t training_rows_ = 0;
 };
 
@@ -384,6 +389,8 @@ void train(const TrainArguments& given) {
   Outputs outputs;
   outputs.expect(arguments.save);
   outputs.expect(arguments.log);
+  outputs.expect(arguments.gates);
+  outputs.expect(arguments.gradients);
   if (arguments.dtype == "float64") {
     Training<double>(arguments).run();
   } else {

@@ -79,12 +79,12 @@ class Builder {
 
   std::unique_ptr<Module<T>> make_module(const std::string& type, OptionReader& options,
                                          const std::string& prefix) {
-    if (type == "LSTM") return make_lstm(options, prefix, weights_, false);
-    if (type == "GRU") return make_gru(options, prefix, weights_, false);
-    if (type == "RNN") return make_rnn(options, prefix, weights_, false);
-    if (type == "LSTMCell") return make_lstm(options, prefix, cell_weights(prefix), true);
-    if (type == "GRUCell") return make_gru(options, prefix, cell_weights(prefix), true);
-    if (type == "RNNCell") return make_rnn(options, prefix, cell_weights(prefix), true);
+    if (type == "LSTM") return make_lstm(options, prefix, false);
+    if (type == "GRU") return make_gru(options, prefix, false);
+    if (type == "RNN") return make_rnn(options, prefix, false);
+    if (type == "LSTMCell") return make_lstm(options, prefix, true);
+    if (type == "GRUCell") return make_gru(options, prefix, true);
+    if (type == "RNNCell") return make_rnn(options, prefix, true);
     if (type == "Embedding") return make_embedding(options, prefix);
     if (type == "Linear") return make_linear(options, prefix);
     if (type == "Conv1d") return make_conv1d(options, prefix);
@@ -102,9 +102,9 @@ class Builder {
   // --- recurrent layers: `is_cell` for a cell that is run over time as a layer ---
 
   template <class Options>
-  Options read_recurrent(OptionReader& options, const std::string& prefix, const StateDict<T>& weights,
-                         bool is_cell) {
+  Options read_recurrent(OptionReader& options, const std::string& prefix, bool is_cell) {
     Options read;
+    read.is_cell = is_cell;
     read.input_size = options.size("input_size", 1);
     read.hidden_size = options.size("hidden_size", 1);
     read.bias = options.boolean("bias", true);
@@ -115,7 +115,7 @@ class Builder {
       options.number("dropout", 0);  // between layers, in training only
       // Before anything is made for so many layers.
       const std::string last = prefix + "weight_ih_l" + std::to_string(read.num_layers - 1);
-      if (!weights.contains(last) && !weights.makes_missing()) {
+      if (!weights_.contains(last) && !weights_.makes_missing()) {
         throw Error("num_layers is " + std::to_string(read.num_layers) + ", but there is no tensor '" + last +
                     "'");
       }
@@ -127,35 +127,22 @@ class Builder {
     return read;
   }
 
-  std::unique_ptr<Module<T>> make_lstm(OptionReader& options, const std::string& prefix,
-                                       const StateDict<T>& weights, bool is_cell) {
-    LSTMOptions read = read_recurrent<LSTMOptions>(options, prefix, weights, is_cell);
+  std::unique_ptr<Module<T>> make_lstm(OptionReader& options, const std::string& prefix, bool is_cell) {
+    LSTMOptions read = read_recurrent<LSTMOptions>(options, prefix, is_cell);
     if (!is_cell) read.proj_size = options.size("proj_size", 0, 0);
-    return used(std::make_unique<LSTM<T>>(read, weights, prefix), is_cell);
+    return used(std::make_unique<LSTM<T>>(read, weights_, prefix));
   }
 
-  std::unique_ptr<Module<T>> make_gru(OptionReader& options, const std::string& prefix,
-                                      const StateDict<T>& weights, bool is_cell) {
-    GRUOptions read = read_recurrent<GRUOptions>(options, prefix, weights, is_cell);
+  std::unique_ptr<Module<T>> make_gru(OptionReader& options, const std::string& prefix, bool is_cell) {
+    GRUOptions read = read_recurrent<GRUOptions>(options, prefix, is_cell);
     if (options.choice("reset", {"after", "before"}) == "before") read.reset = GRUReset::kBefore;
-    return used(std::make_unique<GRU<T>>(read, weights, prefix), is_cell);
+    return used(std::make_unique<GRU<T>>(read, weights_, prefix));
   }
 
-  std::unique_ptr<Module<T>> make_rnn(OptionReader& options, const std::string& prefix,
-                                      const StateDict<T>& weights, bool is_cell) {
-    RNNOptions read = read_recurrent<RNNOptions>(options, prefix, weights, is_cell);
+  std::unique_ptr<Module<T>> make_rnn(OptionReader& options, const std::string& prefix, bool is_cell) {
+    RNNOptions read = read_recurrent<RNNOptions>(options, prefix, is_cell);
     if (options.choice("nonlinearity", {"tanh", "relu"}) == "relu") read.nonlinearity = Nonlinearity::kRelu;
-    return used(std::make_unique<RNN<T>>(read, weights, prefix), is_cell);
-  }
-
-  // A cell's parameters under the names that they have in a layer.
-  StateDict<T> cell_weights(const std::string& prefix) const {
-    StateDict<T> renamed;
-    for (const char* name : {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}) {
-      const std::string full = prefix + name;
-      if (weights_.contains(full)) renamed.borrow(full + "_l0", weights_.at(full), nullptr);
-    }
-    return renamed;
+    return used(std::make_unique<RNN<T>>(read, weights_, prefix));
   }
 
   // --- the rest ---
@@ -223,10 +210,8 @@ class Builder {
 
   // --- accounts ---
 
-  std::unique_ptr<Module<T>> used(std::unique_ptr<Module<T>> module, bool is_cell = false) {
-    for (const ParameterInfo& parameter : module->parameters()) {
-      used_.insert(is_cell ? cell_parameter_name(parameter.name) : parameter.name);
-    }
+  std::unique_ptr<Module<T>> used(std::unique_ptr<Module<T>> module) {
+    for (const ParameterInfo& parameter : module->parameters()) used_.insert(parameter.name);
     return module;
   }
 
@@ -261,10 +246,6 @@ class Builder {
 };
 
 }  // namespace
-
-std::string cell_parameter_name(const std::string& name) {
-  return name.ends_with("_l0") ? name.substr(0, name.size() - 3) : name;
-}
 
 template <class T>
 BuiltModel<T> build_architecture(const Json& list, const StateDict<T>& weights, const std::string& name) {

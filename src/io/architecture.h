@@ -28,7 +28,4 @@ template <class T>
 BuiltModel<T> build_architecture(const Json& list, const StateDict<T>& weights,
                                  const std::string& name = "architecture");
 
-/// The name under which a cell's parameter stands in a file: "weight_ih_l0" is "weight_ih".
-std::string cell_parameter_name(const std::string& name);
-
 }  // namespace sluice

@@ -4,7 +4,6 @@
 #include <map>
 #include <utility>
 
-#include "io/architecture.h"
 #include "io/json.h"
 #include "sluice/layers.h"
 
@@ -13,16 +12,14 @@ namespace {
 
 using Entries = std::map<std::string, const SafetensorsEntry*>;
 
-ModuleSummary summarize_module(const Module<float>& module, std::size_t input_size, const Entries& entries,
-                               bool is_cell) {
+ModuleSummary summarize_module(const Module<float>& module, std::size_t input_size, const Entries& entries) {
   ModuleSummary summary;
-  summary.type = std::string(module.type()) + (is_cell ? "Cell" : "");
+  summary.type = std::string(module.type());
   summary.input_size = input_size;
   summary.output_size = module.output_size(input_size);
   summary.flops_per_step = module.flops_per_step(input_size);
   for (const ParameterInfo& parameter : module.parameters()) {
-    auto entry = entries.find(parameter.name);
-    if (entry == entries.end()) entry = entries.find(cell_parameter_name(parameter.name));
+    const auto entry = entries.find(parameter.name);
     if (entry == entries.end()) continue;
     summary.parameters.push_back(
         {entry->first, entry->second->dtype, entry->second->shape, entry->second->bytes.size()});
@@ -31,12 +28,12 @@ ModuleSummary summarize_module(const Module<float>& module, std::size_t input_si
 }
 
 void add_modules(const Sequential<float>& modules, std::size_t& features, const Entries& entries,
-                 bool is_cell, std::vector<ModuleSummary>& all) {
+                 std::vector<ModuleSummary>& all) {
   for (std::size_t i = 0; i < modules.size(); ++i) {
     if (const auto* inner = dynamic_cast<const Sequential<float>*>(&modules[i])) {
-      add_modules(*inner, features, entries, is_cell, all);
+      add_modules(*inner, features, entries, all);
     } else {
-      all.push_back(summarize_module(modules[i], features, entries, is_cell));
+      all.push_back(summarize_module(modules[i], features, entries));
       features = all.back().output_size;
     }
   }
@@ -71,7 +68,7 @@ ModelSummary summarize(const std::string& path, const LoadOptions& options) {
   summary.output_size = model.output_size();
   summary.architecture = model.architecture();
   std::size_t features = model.input_size();
-  add_modules(model.modules(), features, entries, is_cell, summary.modules);
+  add_modules(model.modules(), features, entries, summary.modules);
   for (const ModuleSummary& module : summary.modules) {
     summary.parameter_count += module.parameter_count();
     summary.bytes += module.bytes();

@@ -28,7 +28,7 @@ void begin_parameters(const Module<T>& module, Parameters<T>& parameters, std::u
 }
 
 // Throws Error if a module of the architecture cannot be trained: one that drops out, which running ignores
-// and training must not, or a cell, whose parameters a layer holds under other names.
+// and training must not.
 void check_trainable(const Json& value) {
   if (value.is_array()) {
     for (const Json& element : value) check_trainable(element);
@@ -37,10 +37,6 @@ void check_trainable(const Json& value) {
   if (!value.is_object()) return;
   std::string type;
   if (value.contains("type") && value["type"].is_string()) type = value["type"].get<std::string>();
-  if (type.ends_with("Cell")) {
-    throw Error("the architecture has " + type + ", which this version does not train; a layer of one is " +
-                type.substr(0, type.size() - 4));
-  }
   // PyTorch's Dropout has p = 0.5 where nothing is said.
   bool drops = type == "Dropout" && !value.contains("p");
   for (const char* key : {"dropout", "p"}) {

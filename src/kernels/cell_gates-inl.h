@@ -80,11 +80,30 @@ HWY_INLINE V GruOutputBackward(D d, V& z, V& n, V h, V grad_h) {
   return carry;
 }
 
-/// Highway (Srivastava et al. 2015): t candidate + (1 - t) x with t = sigmoid(pre).
+/// The way back through GruCandidate: r comes activated and returns its pre-activation's gradient; grad_n is
+/// that of the candidate's. Returns the gradient of n_h.
 template <class D, class V>
-HWY_INLINE V HighwayUpdate(D d, V pre, V candidate, V x) {
-  const V t = Sigmoid(d, pre);
+HWY_INLINE V GruCandidateBackward(D d, V& r, V n_h, V grad_n) {
+  const V grad_n_h = hn::Mul(grad_n, r);
+  r = SigmoidBackward(d, r, hn::Mul(grad_n, n_h));
+  return grad_n_h;
+}
+
+/// Highway (Srivastava et al. 2015): t candidate + (1 - t) x with t = sigmoid(pre). `t` comes as its
+/// pre-activation and returns activated.
+template <class D, class V>
+HWY_INLINE V HighwayUpdate(D d, V& t, V candidate, V x) {
+  t = Sigmoid(d, t);
   return hn::MulAdd(t, candidate, hn::Mul(hn::Sub(hn::Set(d, 1), t), x));
+}
+
+/// The way back: t comes activated; all three return their gradients, t that of its pre-activation.
+template <class D, class V>
+HWY_INLINE void HighwayBackward(D d, V& t, V& candidate, V& x, V grad) {
+  const V grad_t = SigmoidBackward(d, t, hn::Mul(grad, hn::Sub(candidate, x)));
+  candidate = hn::Mul(grad, t);
+  x = hn::Mul(grad, hn::Sub(hn::Set(d, 1), t));
+  t = grad_t;
 }
 
 }  // namespace HWY_NAMESPACE

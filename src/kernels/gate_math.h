@@ -30,10 +30,18 @@ struct GateMath {
   /// One row of softmax: n values, y may be x.
   void (*softmax)(const T* x, T* y, std::size_t n);
 
-  /// Elementwise halves of the cells over one row; see sluice/gates.h. `gates` may be null.
+  /// Elementwise halves of the cells over one row; see sluice/gates.h. `gates` and `gate`
+  /// may be null.
   void (*lstm_gates)(const T* pre, const T* c, T* h_out, T* c_out, T* gates, std::size_t hidden_size);
   void (*gru_gates)(const T* pre_x, const T* pre_h, const T* h, T* h_out, T* gates, std::size_t hidden_size);
-  void (*highway_gate)(const T* pre, const T* candidate, const T* x, T* y, std::size_t hidden_size);
+  void (*highway_gate)(const T* pre, const T* candidate, const T* x, T* y, T* gate, std::size_t hidden_size);
+  /// And back; `grad_c_out` may be null.
+  void (*lstm_gates_backward)(const T* gates, const T* c, const T* c_out, const T* grad_h_out,
+                              const T* grad_c_out, T* grad_pre, T* grad_c, std::size_t hidden_size);
+  void (*gru_gates_backward)(const T* gates, const T* pre_h, const T* h, const T* grad_h_out, T* grad_pre_x,
+                             T* grad_pre_h, T* grad_h, std::size_t hidden_size);
+  void (*highway_gate_backward)(const T* gate, const T* candidate, const T* x, const T* grad_y, T* grad_pre,
+                                T* grad_candidate, T* grad_x, std::size_t hidden_size);
 };
 
 /// The table of the active target (sluice/target.h). Keep the reference; do not look it up in a loop.

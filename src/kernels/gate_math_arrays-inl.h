@@ -220,12 +220,70 @@ void GruGates(const T* pre_x, const T* pre_h, const T* h, T* h_out, T* gates, st
 }
 
 template <typename T>
-void HighwayGate(const T* pre, const T* candidate, const T* x, T* y, std::size_t hidden_size) {
+void HighwayGate(const T* pre, const T* candidate, const T* x, T* y, T* gate, std::size_t hidden_size) {
   const hn::ScalableTag<T> d;
   ForEachVector(d, hidden_size, [&](auto access, std::size_t i) HWY_ATTR {
-    access.Store(
-        HighwayUpdate(d, access.Load(d, pre + i), access.Load(d, candidate + i), access.Load(d, x + i)), d,
-        y + i);
+    auto t = access.Load(d, pre + i);
+    access.Store(HighwayUpdate(d, t, access.Load(d, candidate + i), access.Load(d, x + i)), d, y + i);
+    if (gate != nullptr) access.Store(t, d, gate + i);
+  });
+}
+
+template <typename T>
+void LstmGatesBackward(const T* gates, const T* c, const T* c_out, const T* grad_h_out, const T* grad_c_out,
+                       T* grad_pre, T* grad_c, std::size_t hidden_size) {
+  const hn::ScalableTag<T> d;
+  const std::size_t H = hidden_size;
+  ForEachVector(d, H, [&](auto access, std::size_t u) HWY_ATTR {
+    auto i = access.Load(d, gates + u);
+    auto f = access.Load(d, gates + H + u);
+    auto g = access.Load(d, gates + 2 * H + u);
+    auto o = access.Load(d, gates + 3 * H + u);
+    auto carry = grad_c_out == nullptr ? hn::Zero(d) : access.Load(d, grad_c_out + u);
+    LstmBackward(d, i, f, g, o, access.Load(d, c + u), access.Load(d, c_out + u),
+                 access.Load(d, grad_h_out + u), carry);
+    access.Store(i, d, grad_pre + u);
+    access.Store(f, d, grad_pre + H + u);
+    access.Store(g, d, grad_pre + 2 * H + u);
+    access.Store(o, d, grad_pre + 3 * H + u);
+    access.Store(carry, d, grad_c + u);
+  });
+}
+
+template <typename T>
+void GruGatesBackward(const T* gates, const T* pre_h, const T* h, const T* grad_h_out, T* grad_pre_x,
+                      T* grad_pre_h, T* grad_h, std::size_t hidden_size) {
+  const hn::ScalableTag<T> d;
+  const std::size_t H = hidden_size;
+  ForEachVector(d, H, [&](auto access, std::size_t u) HWY_ATTR {
+    auto r = access.Load(d, gates + u);
+    auto z = access.Load(d, gates + H + u);
+    auto n = access.Load(d, gates + 2 * H + u);
+    const auto n_h = access.Load(d, pre_h + 2 * H + u);
+    access.Store(GruOutputBackward(d, z, n, access.Load(d, h + u), access.Load(d, grad_h_out + u)), d,
+                 grad_h + u);
+    const auto grad_n_h = GruCandidateBackward(d, r, n_h, n);
+    for (T* const grad_pre : {grad_pre_x, grad_pre_h}) {
+      access.Store(r, d, grad_pre + u);
+      access.Store(z, d, grad_pre + H + u);
+    }
+    access.Store(n, d, grad_pre_x + 2 * H + u);
+    access.Store(grad_n_h, d, grad_pre_h + 2 * H + u);
+  });
+}
+
+template <typename T>
+void HighwayGateBackward(const T* gate, const T* candidate, const T* x, const T* grad_y, T* grad_pre,
+                         T* grad_candidate, T* grad_x, std::size_t hidden_size) {
+  const hn::ScalableTag<T> d;
+  ForEachVector(d, hidden_size, [&](auto access, std::size_t i) HWY_ATTR {
+    auto of_pre = access.Load(d, gate + i);
+    auto of_candidate = access.Load(d, candidate + i);
+    auto of_x = access.Load(d, x + i);
+    HighwayBackward(d, of_pre, of_candidate, of_x, access.Load(d, grad_y + i));
+    access.Store(of_pre, d, grad_pre + i);
+    access.Store(of_candidate, d, grad_candidate + i);
+    access.Store(of_x, d, grad_x + i);
   });
 }
 
@@ -248,6 +306,9 @@ const GateMath<T>* GateMathTable() {
       .lstm_gates = &LstmGates<T>,
       .gru_gates = &GruGates<T>,
       .highway_gate = &HighwayGate<T>,
+      .lstm_gates_backward = &LstmGatesBackward<T>,
+      .gru_gates_backward = &GruGatesBackward<T>,
+      .highway_gate_backward = &HighwayGateBackward<T>,
   };
   return &table;
 }

@@ -550,18 +550,18 @@ struct GruBackwardStep {
   static HWY_INLINE void Finish(D d, V grad, const BackwardRow<T>& row, std::size_t unit, std::size_t n) {
     const std::size_t lanes = hn::Lanes(d);
     const T* const kept = row.kept + 4 * unit;
-    const V r = hn::LoadU(d, kept);
+    V r = hn::LoadU(d, kept);
     V z = hn::LoadU(d, kept + lanes);
     V candidate = hn::LoadU(d, kept + 2 * lanes);
     const V grad_h = hn::Add(grad, LoadUnits(d, row.carry + unit, n));
     const V carry = GruOutputBackward(d, z, candidate, LoadUnits(d, row.before + unit, n), grad_h);
     StoreUnits(d, carry, row.carry + unit, n);
-    const V grad_r = SigmoidBackward(d, r, hn::Mul(candidate, hn::LoadU(d, kept + 3 * lanes)));
+    const V grad_n_h = GruCandidateBackward(d, r, hn::LoadU(d, kept + 3 * lanes), candidate);
     for (T* const pre : {row.pre + 3 * unit, row.pre_x + 3 * unit}) {
-      hn::StoreU(grad_r, d, pre);
+      hn::StoreU(r, d, pre);
       hn::StoreU(z, d, pre + lanes);
     }
-    hn::StoreU(hn::Mul(candidate, r), d, row.pre + 3 * unit + 2 * lanes);
+    hn::StoreU(grad_n_h, d, row.pre + 3 * unit + 2 * lanes);
     hn::StoreU(candidate, d, row.pre_x + 3 * unit + 2 * lanes);
   }
 };

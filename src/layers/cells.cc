@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "layers/recurrent_backward.h"
 #include "layers/recurrent_net.h"
 
 namespace sluice {
@@ -23,39 +24,63 @@ RecurrentOptions net_options(std::string_view type, CellKind kind, const CellOpt
           .has_bias = options.bias};
 }
 
-Shape state_shape(std::size_t rank, std::size_t batch, std::size_t hidden_size) {
-  return rank == 1 ? Shape({hidden_size}) : Shape({batch, hidden_size});
+Shape step_shape(std::size_t rank, std::size_t batch, std::size_t features) {
+  return rank == 1 ? Shape({features}) : Shape({batch, features});
 }
 
-// A view [B, F] or [F] as [1, B, F].
+// A view [B, F] or [F] as a sequence of one step, or as the state of one layer: [1, B, F] or [1, F].
 template <class T>
 TensorView<const T> as_sequence(TensorView<const T> view) {
   if (!view) return view;
-  const bool has_batch = view.rank() == 2;
-  const std::array<std::ptrdiff_t, 3> strides{0, has_batch ? view.stride(0) : 0,
-                                              view.stride(view.rank() - 1)};
-  return {view.data(), Shape({1, has_batch ? view.dim(0) : 1, view.dim(view.rank() - 1)}), strides};
+  if (view.rank() == 1) {
+    const std::array<std::ptrdiff_t, 2> strides{0, view.stride(0)};
+    return {view.data(), Shape({1, view.dim(0)}), strides};
+  }
+  const std::array<std::ptrdiff_t, 3> strides{0, view.stride(0), view.stride(1)};
+  return {view.data(), Shape({1, view.dim(0), view.dim(1)}), strides};
 }
 
-// One step of `net`; h_n and c_n come back as [B, H] or [H].
+// And back.
+template <class T>
+Tensor<T> as_step(Tensor<T> sequence) {
+  if (sequence.is_null()) return sequence;
+  const Shape shape(sequence.shape().dims().subspan(1));
+  return std::move(sequence).reshaped(shape);
+}
+
+// One step of `net`, on the tape if there is one; h_n and c_n come back as [B, H] or [H].
 template <class T>
 LSTMState<T> run_cell(const RecurrentNet<T>& net, TensorView<const T> x, TensorView<const T> h,
-                      TensorView<const T> c) {
-  const std::string call = std::string(net.options().type) + "::forward";
+                      TensorView<const T> c, Tape* tape = nullptr) {
+  const std::string call = std::string(net.options().type) + (tape != nullptr ? "::record" : "::forward");
   const std::size_t input_size = net.options().input_size;
-  const std::size_t hidden_size = net.options().hidden_size;
   if ((x.rank() != 1 && x.rank() != 2) || x.dim(x.rank() - 1) != input_size) {
     const std::string features = std::to_string(input_size) + "]";
     throw_shape_error(call, "x", x.shape(), "[B, " + features + " or [" + features);
   }
-  const Shape state = state_shape(x.rank(), x.dim(0), hidden_size);
+  const Shape state = step_shape(x.rank(), x.dim(0), net.options().hidden_size);
   if (h) check_shape(call, "h", h.shape(), state);
   if (c) check_shape(call, "c", c.shape(), state);
   const RecurrentInput<T> in{.h0 = as_sequence(h), .c0 = as_sequence(c)};
-  RecurrentOutput<T> out = net.forward(as_sequence(x), in, SequenceLayout::kTimeFirst);
-  LSTMState<T> result{.h = std::move(out.h_n).reshaped(state), .c = {}};
-  if (!out.c_n.is_null()) result.c = std::move(out.c_n).reshaped(state);
-  return result;
+  constexpr auto kLayout = SequenceLayout::kTimeFirst;
+  RecurrentOutput<T> out = tape != nullptr ? record_call(net, as_sequence(x), in, kLayout, *tape)
+                                           : net.forward(as_sequence(x), in, kLayout);
+  return {as_step(std::move(out.h_n)), as_step(std::move(out.c_n))};
+}
+
+template <class T>
+CellGradients<T> cell_backward(const RecurrentNet<T>& net, TensorView<const T> grad_h,
+                               TensorView<const T> grad_c, Tape& tape, Parameters<T>& parameters,
+                               const BackwardOptions& options) {
+  const Tape::Step step(tape);
+  const auto entry = take_call(net, tape);
+  const std::string call = std::string(net.options().type) + "::backward";
+  const Shape state = step_shape(entry->rank - 1, entry->record.x.dim(1), net.options().hidden_size);
+  if (grad_h) check_shape(call, "grad_h", grad_h.shape(), state);
+  if (grad_c) check_shape(call, "grad_c", grad_c.shape(), state);
+  RecurrentInputGradients<T> grads = backward_entry<T>(
+      net, *entry, {.h_n = as_sequence(grad_h), .c_n = as_sequence(grad_c)}, parameters, options);
+  return {as_step(std::move(grads.x)), as_step(std::move(grads.h0)), as_step(std::move(grads.c0))};
 }
 
 template <class T>
@@ -105,6 +130,20 @@ void LSTMCell<T>::step(std::size_t batch, const T* x, const T* h, const T* c, T*
 }
 
 template <class T>
+LSTMState<T> LSTMCell<T>::record(TensorView<const T> x, TensorView<const T> h, TensorView<const T> c,
+                                 Tape& tape) const {
+  return run_cell(*net_, x, h, c, &tape);
+}
+template <class T>
+CellGradients<T> LSTMCell<T>::backward(TensorView<const T> grad_h, TensorView<const T> grad_c, Tape& tape,
+                                       Parameters<T>& parameters, const BackwardOptions& options) const {
+  return cell_backward(*net_, grad_h, grad_c, tape, parameters, options);
+}
+template <class T>
+void LSTMCell<T>::load(const StateDict<T>& weights) {
+  net_ = std::make_unique<const RecurrentNet<T>>(net_->options(), weights, net_->prefix());
+}
+template <class T>
 std::vector<ParameterInfo> LSTMCell<T>::parameters() const {
   return net_->parameters();
 }
@@ -131,6 +170,19 @@ Tensor<T> GRUCell<T>::forward(TensorView<const T> x, TensorView<const T> h) cons
   return run_cell(*net_, x, h, {}).h;
 }
 template <class T>
+Tensor<T> GRUCell<T>::record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const {
+  return run_cell(*net_, x, h, {}, &tape).h;
+}
+template <class T>
+CellGradients<T> GRUCell<T>::backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
+                                      const BackwardOptions& options) const {
+  return cell_backward(*net_, grad_h, {}, tape, parameters, options);
+}
+template <class T>
+void GRUCell<T>::load(const StateDict<T>& weights) {
+  net_ = std::make_unique<const RecurrentNet<T>>(net_->options(), weights, net_->prefix());
+}
+template <class T>
 std::vector<ParameterInfo> GRUCell<T>::parameters() const {
   return net_->parameters();
 }
@@ -151,6 +203,19 @@ RNNCell<T>& RNNCell<T>::operator=(RNNCell&&) noexcept = default;
 template <class T>
 Tensor<T> RNNCell<T>::forward(TensorView<const T> x, TensorView<const T> h) const {
   return run_cell(*net_, x, h, {}).h;
+}
+template <class T>
+Tensor<T> RNNCell<T>::record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const {
+  return run_cell(*net_, x, h, {}, &tape).h;
+}
+template <class T>
+CellGradients<T> RNNCell<T>::backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
+                                      const BackwardOptions& options) const {
+  return cell_backward(*net_, grad_h, {}, tape, parameters, options);
+}
+template <class T>
+void RNNCell<T>::load(const StateDict<T>& weights) {
+  net_ = std::make_unique<const RecurrentNet<T>>(net_->options(), weights, net_->prefix());
 }
 template <class T>
 std::vector<ParameterInfo> RNNCell<T>::parameters() const {

@@ -15,8 +15,9 @@ SequenceLayout layout_of(bool batch_first) {
 }
 
 RecurrentOptions net_options(const LSTMOptions& options) {
-  return {.type = "LSTM",
+  return {.type = options.is_cell ? "LSTMCell" : "LSTM",
           .kind = CellKind::kLstm,
+          .names = options.is_cell ? ParameterNames::kCell : ParameterNames::kLayers,
           .input_size = options.input_size,
           .hidden_size = options.hidden_size,
           .num_layers = options.num_layers,
@@ -26,8 +27,9 @@ RecurrentOptions net_options(const LSTMOptions& options) {
 }
 
 RecurrentOptions net_options(const GRUOptions& options) {
-  return {.type = "GRU",
+  return {.type = options.is_cell ? "GRUCell" : "GRU",
           .kind = options.reset == GRUReset::kAfter ? CellKind::kGru : CellKind::kGruBefore,
+          .names = options.is_cell ? ParameterNames::kCell : ParameterNames::kLayers,
           .input_size = options.input_size,
           .hidden_size = options.hidden_size,
           .num_layers = options.num_layers,
@@ -36,8 +38,9 @@ RecurrentOptions net_options(const GRUOptions& options) {
 }
 
 RecurrentOptions net_options(const RNNOptions& options) {
-  return {.type = "RNN",
+  return {.type = options.is_cell ? "RNNCell" : "RNN",
           .kind = options.nonlinearity == Nonlinearity::kTanh ? CellKind::kRnnTanh : CellKind::kRnnRelu,
+          .names = options.is_cell ? ParameterNames::kCell : ParameterNames::kLayers,
           .input_size = options.input_size,
           .hidden_size = options.hidden_size,
           .num_layers = options.num_layers,
@@ -62,6 +65,16 @@ template <class T>
 RecurrentOutput<T> LSTM<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
                                     RecurrentOutput<T>&& reuse) const {
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
+}
+template <class T>
+RecurrentOutput<T> LSTM<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const {
+  return record_call(*net_, x, in, layout_of(options_.batch_first), tape);
+}
+template <class T>
+RecurrentInputGradients<T> LSTM<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
+                                             Parameters<T>& parameters,
+                                             const BackwardOptions& options) const {
+  return backward_call(*net_, grads, tape, parameters, options);
 }
 template <class T>
 std::vector<ParameterInfo> LSTM<T>::parameters() const {
@@ -114,6 +127,15 @@ RecurrentOutput<T> GRU<T>::forward(TensorView<const T> x, const RecurrentInput<T
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
+RecurrentOutput<T> GRU<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const {
+  return record_call(*net_, x, in, layout_of(options_.batch_first), tape);
+}
+template <class T>
+RecurrentInputGradients<T> GRU<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
+                                            Parameters<T>& parameters, const BackwardOptions& options) const {
+  return backward_call(*net_, grads, tape, parameters, options);
+}
+template <class T>
 std::vector<ParameterInfo> GRU<T>::parameters() const {
   return net_->parameters();
 }
@@ -162,6 +184,15 @@ template <class T>
 RecurrentOutput<T> RNN<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
                                    RecurrentOutput<T>&& reuse) const {
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
+}
+template <class T>
+RecurrentOutput<T> RNN<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const {
+  return record_call(*net_, x, in, layout_of(options_.batch_first), tape);
+}
+template <class T>
+RecurrentInputGradients<T> RNN<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
+                                            Parameters<T>& parameters, const BackwardOptions& options) const {
+  return backward_call(*net_, grads, tape, parameters, options);
 }
 template <class T>
 std::vector<ParameterInfo> RNN<T>::parameters() const {

@@ -2,6 +2,7 @@
 #include "layers/recurrent_backward.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -10,6 +11,7 @@
 #include "core/check.h"
 #include "core/threads.h"
 #include "kernels/transpose.h"
+#include "layers/gate_measure.h"
 #include "layers/sequence.h"
 #include "layers/weight_gradient.h"
 
@@ -124,14 +126,16 @@ class RecurrentCellBackward {
   };
 
   RecurrentCellBackward(const Call& call, std::size_t layer, std::size_t direction,
-                        const PackedWeights<T>& state, const PackedWeights<T>* second)
+                        const PackedWeights<T>& state, const PackedWeights<T>* second,
+                        GateMeasure<T>* measure)
       : call_(call),
         layer_(layer),
         direction_(direction),
         index_(layer * call.options.directions() + direction),
         lists_(lists_of(call.options.kind)),
         state_(state),
-        second_(second) {
+        second_(second),
+        measure_(measure) {
     const std::size_t lanes = call.kernels.lanes;
     padded_ = (call.options.hidden_size + lanes - 1) / lanes * lanes;
     pre_ = make_list(lists_.state.count * padded_);
@@ -310,9 +314,29 @@ class RecurrentCellBackward {
         }
         if (c_sequence) add_to(&c_sequence(t, row, direction_ * H), rows[i].carry, H);
       }
+      if (measure_ != nullptr) measure_step(order, rows, from, to, active, step);
       run_step(order, rows, from, to, active, step, is_downward);
     }
     finish_rows(order, from, to, h_n);
+  }
+
+  // Makes the gradient of h that run_step makes on its way and does not keep: grad + U^T later + carry.
+  void measure_step(const std::vector<std::size_t>& order, const std::vector<BackwardRow<T>>& rows,
+                    std::vector<const T*>& from, std::vector<T*>& to, std::size_t active,
+                    std::size_t step) noexcept {
+    const std::size_t state_size = call_.options.state_size();
+    for (std::size_t i = 0; i < active; ++i) {
+      from[i] = rows[i].later;
+      to[i] = grad_h0_.data() + order[i] * state_size;  // which finish_rows writes in the end
+    }
+    call_.kernels.linear(state_.matrix, from.data(), to.data(), active, {0, state_.matrix.blocks});
+    for (std::size_t i = 0; i < active; ++i) {
+      const std::size_t row = order[i];
+      if (rows[i].grad != nullptr) add_to(rows[i].grad, to[i], state_size);
+      if (carries_h()) add_to(rows[i].carry, to[i], state_size);
+      measure_->add_gradient(time(row, step), row, to[i], state_size);
+      measure_->count(row, rows[i].kept, output_of(row, step));
+    }
   }
 
   void run_step(const std::vector<std::size_t>& order, std::vector<BackwardRow<T>>& rows,
@@ -421,20 +445,22 @@ class RecurrentCellBackward {
   Lists lists_;
   const PackedWeights<T>& state_;
   const PackedWeights<T>* second_;
-  std::size_t padded_ = 0;  // hidden_size in whole vectors
-  Tensor<T> pre_;           // [T, B, list]
-  Tensor<T> pre_second_;    // [T, B, list]
-  Tensor<T> projected_;     // [T, B, P]: gradients of h
-  Tensor<T> carry_;         // [B, H]
-  Tensor<T> last_;          // [B, H_out]: gradients of the last step's output and of h_n
-  Tensor<T> grad_h0_;       // [B, H_out]
+  GateMeasure<T>* measure_;  // or null
+  std::size_t padded_ = 0;   // hidden_size in whole vectors
+  Tensor<T> pre_;            // [T, B, list]
+  Tensor<T> pre_second_;     // [T, B, list]
+  Tensor<T> projected_;      // [T, B, P]: gradients of h
+  Tensor<T> carry_;          // [B, H]
+  Tensor<T> last_;           // [B, H_out]: gradients of the last step's output and of h_n
+  Tensor<T> grad_h0_;        // [B, H_out]
 };
 
 template <class T>
 RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& record,
                                                      const RecurrentOutputGradients<T>& grads,
                                                      std::span<const TensorView<T>> parameters, bool wants_x,
-                                                     int threads) const {
+                                                     int threads,
+                                                     std::span<RecurrentStatistics> statistics) const {
   const std::size_t steps = record.x.dim(0), batch = record.x.dim(1);
   const std::size_t D = options_.directions(), H = options_.hidden_size, state_size = options_.state_size();
   const std::string call = std::string(options_.type) + "::backward";
@@ -467,10 +493,13 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
     for (std::size_t direction = 0; direction < D; ++direction) {
       const std::size_t index = layer * D + direction;
       const Cell& cell = cells_[index];
-      RecurrentCellBackward<T> back(work, layer, direction, cell.state,
-                                    cell.second ? &*cell.second : nullptr);
+      std::optional<GateMeasure<T>> measure;
+      if (!statistics.empty()) measure.emplace(options_.kind, H, kernels_->lanes, steps, batch);
+      RecurrentCellBackward<T> back(work, layer, direction, cell.state, cell.second ? &*cell.second : nullptr,
+                                    measure ? &*measure : nullptr);
       back.walk(output, is_top ? grads.c_sequence : TensorView<const T>(), h_n ? &h_n(index, 0, 0) : nullptr,
                 c_n ? &c_n(index, 0, 0) : nullptr);
+      if (measure) measure->add_to(statistics[index]);
       std::copy_n(back.grad_h0().data(), batch * state_size, result.h0.data() + index * batch * state_size);
       if (is_lstm) std::copy_n(back.grad_c0().data(), batch * H, result.c0.data() + index * batch * H);
       back.add_parameter_gradients(x, parameters.subspan(index * per_cell, per_cell));
@@ -485,36 +514,144 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
 
 namespace {
 
+// The statistics of the net's cells, [layer][direction]. A module is met before those that run before it.
 template <class T>
-struct RecurrentEntry final : Tape::Entry {
-  RecurrentRecord<T> record;
-  std::size_t bytes() const noexcept override { return record.bytes(); }
-};
+std::span<RecurrentStatistics> statistics_of(const RecurrentNet<T>& net, GateStatistics& statistics) {
+  const RecurrentOptions& options = net.options();
+  std::string module = net.prefix();
+  if (module.ends_with('.')) module.pop_back();
+  if (module.empty()) module = options.type;
+  std::vector<RecurrentStatistics>& all = statistics.layers;
+  auto first = std::find_if(all.begin(), all.end(),
+                            [&](const RecurrentStatistics& entry) { return entry.module == module; });
+  const std::size_t cells = options.num_layers * options.directions();
+  if (first == all.end()) {
+    std::vector<RecurrentStatistics> own(cells);
+    for (std::size_t i = 0; i < cells; ++i) {
+      own[i].module = module;
+      own[i].layer = i / options.directions();
+      own[i].direction = i % options.directions();
+    }
+    first = all.insert(all.begin(), own.begin(), own.end());
+  }
+  return {&*first, cells};
+}
+
+// A gradient of a call's sequence as RecurrentBackward takes it; `storage` has it where that needs a copy.
+template <class T>
+TensorView<const T> sequence_gradient(TensorView<const T> grad, SequenceLayout layout, Tensor<T>& storage) {
+  if (!grad) return grad;
+  const TensorView<const T> sequence = time_first(grad, layout);
+  if (sequence.stride(2) == 1 || sequence.dim(2) == 1) return sequence;
+  storage = Tensor<T>(sequence);
+  return storage.view();
+}
+
+// A state, or its gradient, as [L*D, B, F].
+template <class T>
+TensorView<const T> batched_state(TensorView<const T> state) {
+  if (!state || state.rank() == 3) return state;
+  const std::array<std::ptrdiff_t, 3> strides{state.stride(0), 0, state.stride(1)};
+  return {state.data(), Shape({state.dim(0), 1, state.dim(1)}), strides};
+}
+
+template <class T>
+void check_gradients(const RecurrentOptions& options, const RecurrentEntry<T>& entry,
+                     const RecurrentOutputGradients<T>& grads) {
+  const std::string call = std::string(options.type) + "::backward";
+  const std::size_t steps = entry.record.x.dim(0), batch = entry.record.x.dim(1);
+  const std::size_t directions = options.directions(), cells = options.num_layers * directions;
+  const auto check_sequence = [&](const char* name, TensorView<const T> grad, std::size_t features) {
+    if (grad) {
+      check_shape(call, name, grad.shape(),
+                  sequence_shape(entry.rank, entry.layout, steps, batch, directions * features));
+    }
+  };
+  const auto check_state = [&](const char* name, TensorView<const T> grad, std::size_t features) {
+    if (grad) check_shape(call, name, grad.shape(), state_shape(entry.rank, cells, batch, features));
+  };
+  if (options.kind != CellKind::kLstm && (grads.c_n || grads.c_sequence)) {
+    throw Error(call + ": a gradient of c is given, but only an LSTM has a cell state");
+  }
+  check_sequence("output", grads.output, options.state_size());
+  check_sequence("c_sequence", grads.c_sequence, options.hidden_size);
+  check_state("h_n", grads.h_n, options.state_size());
+  check_state("c_n", grads.c_n, options.hidden_size);
+}
 
 }  // namespace
 
 template <class T>
-SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>& in, Tape& tape,
-                                   const RecordOptions& options) {
+RecurrentOutput<T> record_call(const RecurrentNet<T>& net, TensorView<const T> x, const RecurrentInput<T>& in,
+                               SequenceLayout layout, Tape& tape) {
   const Tape::Step step(tape);
   auto entry = std::make_unique<RecurrentEntry<T>>();
-  const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
-  RecurrentOutput<T> out =
-      net.forward(in.x, input, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<T>(), &entry->record);
+  RecurrentOutput<T> out = net.forward(x, in, layout, nullptr, RecurrentOutput<T>(), &entry->record);
+  entry->net = &net;
+  entry->rank = x.rank();
+  entry->layout = layout;
   tape.put(std::move(entry));
+  return out;
+}
+
+template <class T>
+std::unique_ptr<RecurrentEntry<T>> take_call(const RecurrentNet<T>& net, Tape& tape) {
+  auto entry = tape.take<RecurrentEntry<T>>();
+  if (entry->net == &net) return entry;
+  tape.put(std::move(entry));
+  throw Error("Tape: the run recorded last is not one of this module");
+}
+
+template <class T>
+RecurrentInputGradients<T> backward_entry(const RecurrentNet<T>& net, const RecurrentEntry<T>& entry,
+                                          const RecurrentOutputGradients<T>& grads, Parameters<T>& parameters,
+                                          const BackwardOptions& options) {
+  std::vector<TensorView<T>> of_parameters;
+  for (const ParameterInfo& info : net.parameters()) {
+    of_parameters.push_back(wanted_grad(parameters, info.name));
+  }
+  Tensor<T> output, c_sequence;
+  const RecurrentOutputGradients<T> time_first_grads{
+      .output = sequence_gradient(grads.output, entry.layout, output),
+      .h_n = batched_state(grads.h_n),
+      .c_n = batched_state(grads.c_n),
+      .c_sequence = sequence_gradient(grads.c_sequence, entry.layout, c_sequence)};
+  std::span<RecurrentStatistics> statistics;
+  if (options.statistics != nullptr) statistics = statistics_of(net, *options.statistics);
+  const RecurrentBackward<T> backward(net, parameters.state_dict());
+  RecurrentInputGradients<T> result = backward.run(entry.record, time_first_grads, of_parameters,
+                                                   options.wants_input, options.threads, statistics);
+  result.x = from_time_first(std::move(result.x), entry.rank, entry.layout);
+  for (Tensor<T>* state : {&result.h0, &result.c0}) {
+    if (state->is_null() || entry.rank == 3) continue;
+    const Shape shape({state->dim(0), state->dim(2)});
+    *state = std::move(*state).reshaped(shape);
+  }
+  return result;
+}
+
+template <class T>
+RecurrentInputGradients<T> backward_call(const RecurrentNet<T>& net, const RecurrentOutputGradients<T>& grads,
+                                         Tape& tape, Parameters<T>& parameters,
+                                         const BackwardOptions& options) {
+  const Tape::Step step(tape);
+  const auto entry = take_call(net, tape);
+  check_gradients(net.options(), *entry, grads);
+  return backward_entry(net, *entry, grads, parameters, options);
+}
+
+template <class T>
+SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>& in, Tape& tape,
+                                   const RecordOptions& options) {
+  const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
+  RecurrentOutput<T> out = record_call(net, in.x, input, SequenceLayout::kTimeFirst, tape);
   return {std::move(out.output), same_lengths(in)};
 }
 
 template <class T>
 Tensor<T> recurrent_backward(const RecurrentNet<T>& net, TensorView<const T> grad, Tape& tape,
                              Parameters<T>& parameters, const BackwardOptions& options) {
-  const Tape::Step step(tape);
-  const auto entry = tape.take<RecurrentEntry<T>>();
-  std::vector<TensorView<T>> grads;
-  for (const ParameterInfo& info : net.parameters()) grads.push_back(wanted_grad(parameters, info.name));
-  const RecurrentBackward<T> backward(net, parameters.state_dict());
-  const RecurrentOutputGradients<T> of_output{.output = grad, .h_n = {}, .c_n = {}, .c_sequence = {}};
-  return backward.run(entry->record, of_output, grads, options.wants_input, options.threads).x;
+  return backward_call<T>(net, {.output = grad}, tape, parameters, options).x;
 }
 
 template class RecurrentBackward<float>;
@@ -527,5 +664,26 @@ template Tensor<float> recurrent_backward(const RecurrentNet<float>&, TensorView
                                           Parameters<float>&, const BackwardOptions&);
 template Tensor<double> recurrent_backward(const RecurrentNet<double>&, TensorView<const double>, Tape&,
                                            Parameters<double>&, const BackwardOptions&);
+
+template RecurrentOutput<float> record_call(const RecurrentNet<float>&, TensorView<const float>,
+                                            const RecurrentInput<float>&, SequenceLayout, Tape&);
+template std::unique_ptr<RecurrentEntry<float>> take_call(const RecurrentNet<float>&, Tape&);
+template RecurrentInputGradients<float> backward_entry(const RecurrentNet<float>&,
+                                                       const RecurrentEntry<float>&,
+                                                       const RecurrentOutputGradients<float>&,
+                                                       Parameters<float>&, const BackwardOptions&);
+template RecurrentInputGradients<float> backward_call(const RecurrentNet<float>&,
+                                                      const RecurrentOutputGradients<float>&, Tape&,
+                                                      Parameters<float>&, const BackwardOptions&);
+template RecurrentOutput<double> record_call(const RecurrentNet<double>&, TensorView<const double>,
+                                             const RecurrentInput<double>&, SequenceLayout, Tape&);
+template std::unique_ptr<RecurrentEntry<double>> take_call(const RecurrentNet<double>&, Tape&);
+template RecurrentInputGradients<double> backward_entry(const RecurrentNet<double>&,
+                                                        const RecurrentEntry<double>&,
+                                                        const RecurrentOutputGradients<double>&,
+                                                        Parameters<double>&, const BackwardOptions&);
+template RecurrentInputGradients<double> backward_call(const RecurrentNet<double>&,
+                                                       const RecurrentOutputGradients<double>&, Tape&,
+                                                       Parameters<double>&, const BackwardOptions&);
 
 }  // namespace sluice

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -12,30 +13,15 @@
 #include "layers/packed_weights.h"
 #include "layers/recurrent_net.h"
 #include "layers/recurrent_record.h"
+#include "sluice/gate_statistics.h"
 #include "sluice/module.h"
 #include "sluice/parameters.h"
+#include "sluice/recurrent.h"
 #include "sluice/state_dict.h"
 #include "sluice/tape.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
-
-/// Gradients of the loss with respect to what a call gave, time first; null where there is none.
-template <class T>
-struct RecurrentOutputGradients {
-  TensorView<const T> output;  ///< [T, B, D*H_out], last stride 1; what stands past a row's length is ignored
-  TensorView<const T> h_n;     ///< [L*D, B, H_out]
-  TensorView<const T> c_n;     ///< [L*D, B, H], LSTM
-  TensorView<const T> c_sequence;  ///< [T, B, D*H], LSTM, of the last layer; last stride 1
-};
-
-/// And with respect to what it took.
-template <class T>
-struct RecurrentInputGradients {
-  Tensor<T> x;   ///< [T, B, I], if asked for; zero past a row's length
-  Tensor<T> h0;  ///< [L*D, B, H_out]
-  Tensor<T> c0;  ///< [L*D, B, H], LSTM
-};
 
 /// Const once made; any number of threads may run it at once. The bits of its results do not depend on
 /// threads.
@@ -45,11 +31,13 @@ class RecurrentBackward {
   /// `weights` are those that `net` was made from.
   RecurrentBackward(const RecurrentNet<T>& net, const StateDict<T>& weights);
 
-  /// `record` is of a call of `net`. Adds to `parameters`, which stand in the order of net.parameters(); what
-  /// is null is not computed. Throws ShapeError.
+  /// `record` is of a call of `net`. Gradients are time first and batched; those of output and c_sequence
+  /// have a last stride of 1. Adds to `parameters`, which stand in the order of net.parameters(); what is
+  /// null is not computed. `statistics`, if there are any, stand as the cells: [layer][direction]. Throws
+  /// ShapeError.
   RecurrentInputGradients<T> run(const RecurrentRecord<T>& record, const RecurrentOutputGradients<T>& grads,
-                                 std::span<const TensorView<T>> parameters, bool wants_x,
-                                 int threads = 0) const;
+                                 std::span<const TensorView<T>> parameters, bool wants_x, int threads = 0,
+                                 std::span<RecurrentStatistics> statistics = {}) const;
 
  private:
   // The transposes of one cell's matrices. Their inputs are gradients of pre-activations in the order of the
@@ -64,6 +52,33 @@ class RecurrentBackward {
   const kernels::PackedGemm<T>* kernels_;
   std::vector<Cell> cells_;  // [layer][direction]
 };
+
+/// A call of a network on a tape.
+template <class T>
+struct RecurrentEntry final : Tape::Entry {
+  RecurrentRecord<T> record;
+  const RecurrentNet<T>* net = nullptr;
+  std::size_t rank = 3;  ///< of the call's x
+  SequenceLayout layout = SequenceLayout::kTimeFirst;
+  std::size_t bytes() const noexcept override { return record.bytes(); }
+};
+
+/// LSTM::record and its backward, and those of its kin.
+template <class T>
+RecurrentOutput<T> record_call(const RecurrentNet<T>& net, TensorView<const T> x, const RecurrentInput<T>& in,
+                               SequenceLayout layout, Tape& tape);
+template <class T>
+RecurrentInputGradients<T> backward_call(const RecurrentNet<T>& net, const RecurrentOutputGradients<T>& grads,
+                                         Tape& tape, Parameters<T>& parameters,
+                                         const BackwardOptions& options);
+/// The two parts of backward_call: takes a call of `net` from the top of the tape; and goes back through it,
+/// with gradients of shapes that were checked.
+template <class T>
+std::unique_ptr<RecurrentEntry<T>> take_call(const RecurrentNet<T>& net, Tape& tape);
+template <class T>
+RecurrentInputGradients<T> backward_entry(const RecurrentNet<T>& net, const RecurrentEntry<T>& entry,
+                                          const RecurrentOutputGradients<T>& grads, Parameters<T>& parameters,
+                                          const BackwardOptions& options);
 
 /// Module::record and Module::backward of the layers that `net` is.
 template <class T>

@@ -27,14 +27,10 @@ void check_options(const RecurrentOptions& options) {
     throw Error(type + ": proj_size is " + std::to_string(options.proj_size) +
                 ", expected less than hidden_size " + std::to_string(options.hidden_size));
   }
-}
-
-// A sequence as [T, B, F], whatever its layout.
-template <class T>
-TensorView<T> time_first(TensorView<T> view, SequenceLayout layout) {
-  if (view.rank() == 3) return layout == SequenceLayout::kBatchFirst ? view.transpose(0, 1) : view;
-  const std::array<std::ptrdiff_t, 3> strides{view.stride(0), 0, view.stride(1)};
-  return TensorView<T>(view.data(), Shape({view.dim(0), 1, view.dim(1)}), strides);
+  if (options.names == ParameterNames::kCell &&
+      (options.num_layers > 1 || options.is_bidirectional || options.proj_size > 0)) {
+    throw Error(type + ": a cell has one layer, one direction and no projection");
+  }
 }
 
 // to = from, row by row; [T, B, F] both, from contiguous, to with neighbouring features.
@@ -43,17 +39,6 @@ void copy_rows(TensorView<const T> from, TensorView<T> to) noexcept {
   for (std::size_t t = 0; t < from.dim(0); ++t) {
     for (std::size_t b = 0; b < from.dim(1); ++b) std::copy_n(&from(t, b, 0), from.dim(2), &to(t, b, 0));
   }
-}
-
-Shape sequence_shape(std::size_t rank, SequenceLayout layout, std::size_t steps, std::size_t batch,
-                     std::size_t features) {
-  if (rank == 2) return Shape({steps, features});
-  if (layout == SequenceLayout::kBatchFirst) return Shape({batch, steps, features});
-  return Shape({steps, batch, features});
-}
-
-Shape state_shape(std::size_t rank, std::size_t cells, std::size_t batch, std::size_t features) {
-  return rank == 2 ? Shape({cells, features}) : Shape({cells, batch, features});
 }
 
 }  // namespace

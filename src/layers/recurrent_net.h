@@ -11,6 +11,7 @@
 #include "layers/packed_cell.h"
 #include "layers/recurrent_plan.h"
 #include "layers/recurrent_record.h"
+#include "layers/sequence_layout.h"
 #include "sluice/module.h"
 #include "sluice/recurrent.h"
 #include "sluice/state_dict.h"
@@ -38,9 +39,6 @@ struct RecurrentOptions {
     return layer == 0 ? input_size : directions() * state_size();
   }
 };
-
-/// Which of the first two dimensions of a sequence is time.
-enum class SequenceLayout { kTimeFirst, kBatchFirst };
 
 /// Const once made; any number of threads may run it at once.
 template <class T>

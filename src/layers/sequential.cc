@@ -193,8 +193,8 @@ Tensor<T> Sequential<T>::backward(TensorView<const T> grad, Tape& tape, Paramete
   }
   Tensor<T> owned = size() == 0 && options.wants_input ? Tensor<T>(grad) : Tensor<T>();
   for (std::size_t i = size(); i-- > first;) {
-    const BackwardOptions of_module{.wants_input = i > first || options.wants_input,
-                                    .threads = options.threads};
+    BackwardOptions of_module = options;
+    of_module.wants_input = i > first || options.wants_input;
     owned =
         at_module(i, *modules_[i], [&] { return modules_[i]->backward(grad, tape, parameters, of_module); });
     grad = owned.view();

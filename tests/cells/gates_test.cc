@@ -146,6 +146,133 @@ TYPED_TEST(GatesTest, BatchAndThreadsDoNotChangeABit) {
   expect_same_bits(c_out, c_one);
 }
 
+// Both ways, each element of each input: the loss is a sum of outputs with fixed factors.
+template <class Loss>
+void expect_central_differences(Tensor<double>& values, const Tensor<double>& gradient,
+                                const std::string& what, const Loss& loss) {
+  constexpr double kStep = 1e-5;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    double& value = values.data()[i];
+    const double before = value;
+    value = before + kStep;
+    const double above = loss();
+    value = before - kStep;
+    const double below = loss();
+    value = before;
+    // kStep^2 / 6 times a third derivative of at most 10, and the loss's rounding, 1e-14, over kStep.
+    EXPECT_NEAR(gradient.data()[i], (above - below) / (2 * kStep), 2e-9) << what << " element " << i;
+  }
+}
+
+double dot(const Tensor<double>& a, const Tensor<double>& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a.data()[i] * b.data()[i];
+  return sum;
+}
+
+TEST(GatesBackward, LstmEqualsCentralDifferences) {
+  const std::size_t B = 2, H = 11;
+  Tensor<double> pre = random_tensor<double>({B, 4 * H}, -4, 4, 1),
+                 c = random_tensor<double>({B, H}, -2, 2, 2);
+  const Tensor<double> grad_h = random_tensor<double>({B, H}, -1, 1, 3);
+  const Tensor<double> given_c = random_tensor<double>({B, H}, -1, 1, 4), none({B, H});
+  for (const Tensor<double>* grad_c_out : {&given_c, &none}) {
+    Tensor<double> h_out({B, H}), c_out({B, H}), gates({B, 4 * H}), grad_pre({B, 4 * H}), grad_c({B, H});
+    lstm_gates(pre, c, h_out, c_out, gates);
+    const auto factors = grad_c_out == &none ? TensorView<const double>() : grad_c_out->view();
+    lstm_gates_backward(gates, c, c_out, grad_h, factors, grad_pre, grad_c);
+    const auto loss = [&] {
+      Tensor<double> h({B, H}), now({B, H});
+      lstm_gates(pre, c, h, now);
+      return dot(h, grad_h) + dot(now, *grad_c_out);
+    };
+    expect_central_differences(pre, grad_pre, "pre", loss);
+    expect_central_differences(c, grad_c, "c", loss);
+  }
+}
+
+TEST(GatesBackward, GruEqualsCentralDifferences) {
+  const std::size_t B = 2, H = 11;
+  Tensor<double> pre_x = random_tensor<double>({B, 3 * H}, -2, 2, 1),
+                 pre_h = random_tensor<double>({B, 3 * H}, -2, 2, 2),
+                 h = random_tensor<double>({B, H}, -1, 1, 3);
+  const Tensor<double> grad = random_tensor<double>({B, H}, -1, 1, 4);
+  Tensor<double> h_out({B, H}), gates({B, 3 * H}), grad_x({B, 3 * H}), grad_h({B, 3 * H}), carry({B, H});
+  gru_gates(pre_x, pre_h, h, h_out, gates);
+  gru_gates_backward(gates, pre_h, h, grad, grad_x, grad_h, carry);
+  const auto loss = [&] {
+    Tensor<double> now({B, H});
+    gru_gates(pre_x, pre_h, h, now);
+    return dot(now, grad);
+  };
+  expect_central_differences(pre_x, grad_x, "pre_x", loss);
+  expect_central_differences(pre_h, grad_h, "pre_h", loss);
+  expect_central_differences(h, carry, "h", loss);
+}
+
+TEST(GatesBackward, HighwayEqualsCentralDifferences) {
+  const Shape shape{2, 11};
+  Tensor<double> pre = random_tensor<double>(shape, -4, 4, 1),
+                 candidate = random_tensor<double>(shape, -1, 1, 2),
+                 x = random_tensor<double>(shape, -1, 1, 3);
+  const Tensor<double> grad = random_tensor<double>(shape, -1, 1, 4);
+  Tensor<double> y(shape), gate(shape), grad_pre(shape), grad_candidate(shape), grad_x(shape);
+  highway_gate(pre, candidate, x, y, gate);
+  highway_gate_backward(gate, candidate, x, grad, grad_pre, grad_candidate, grad_x);
+  const auto loss = [&] {
+    Tensor<double> now(shape);
+    highway_gate(pre, candidate, x, now);
+    return dot(now, grad);
+  };
+  expect_central_differences(pre, grad_pre, "pre", loss);
+  expect_central_differences(candidate, grad_candidate, "candidate", loss);
+  expect_central_differences(x, grad_x, "x", loss);
+}
+
+TYPED_TEST(GatesTest, HighwayKeepsTheOneSigmoid) {
+  using T = TypeParam;
+  Tensor<T> pre = random_tensor<T>({3, 33}, -5, 5, 8);
+  const Tensor<T> candidate = random_tensor<T>({3, 33}, -1, 1, 9), x = random_tensor<T>({3, 33}, -1, 1, 10);
+  Tensor<T> y({3, 33}), same({3, 33}), gate({3, 33});
+  highway_gate(pre, candidate, x, y);
+  highway_gate(pre, candidate, x, same, gate);
+  expect_same_bits(same, y);
+  expect_same_bits(gate, sigmoid(pre));
+  highway_gate(pre, candidate, x, same, pre);
+  expect_same_bits(pre, gate);
+}
+
+TYPED_TEST(GatesTest, BackwardInPlaceGivesTheSameBits) {
+  using T = TypeParam;
+  const std::size_t B = 3, H = 17;
+  const Tensor<T> gates = sigmoid(random_tensor<T>({B, 4 * H}, -4, 4, 1));
+  const Tensor<T> c = random_tensor<T>({B, H}, -1, 1, 2), grad = random_tensor<T>({B, H}, -1, 1, 3);
+  Tensor<T> grad_pre({B, 4 * H}), grad_c({B, H});
+  lstm_gates_backward(gates, c, c, grad, grad, grad_pre, grad_c);
+  Tensor<T> gates_over = gates, c_over = grad;
+  lstm_gates_backward(gates_over, c, c, grad, c_over, gates_over, c_over);
+  expect_same_bits(gates_over, grad_pre);
+  expect_same_bits(c_over, grad_c);
+
+  const Tensor<T> three = Tensor<T>(gates.view().narrow(1, 0, 3 * H));
+  const Tensor<T> pre_h = random_tensor<T>({B, 3 * H}, -2, 2, 4);
+  Tensor<T> of_x({B, 3 * H}), of_h({B, 3 * H}), carry({B, H});
+  gru_gates_backward(three, pre_h, c, grad, of_x, of_h, carry);
+  Tensor<T> x_over = three, h_over = pre_h, carry_over = grad;
+  gru_gates_backward(x_over, h_over, c, carry_over, x_over, h_over, carry_over);
+  expect_same_bits(x_over, of_x);
+  expect_same_bits(h_over, of_h);
+  expect_same_bits(carry_over, carry);
+
+  const Tensor<T> t = Tensor<T>(gates.view().narrow(1, 0, H)), x = random_tensor<T>({B, H}, -1, 1, 5);
+  Tensor<T> a({B, H}), b({B, H}), d({B, H}), t_over = t, c_over2 = c, x_over2 = x;
+  highway_gate_backward(t, c, x, grad, a, b, d);
+  highway_gate_backward(t_over, c_over2, x_over2, grad, t_over, c_over2, x_over2);
+  expect_same_bits(t_over, a);
+  expect_same_bits(c_over2, b);
+  expect_same_bits(x_over2, d);
+}
+
 TYPED_TEST(GatesTest, EmptyBatchesAndLayersDoNothing) {
   using T = TypeParam;
   Tensor<T> none({0, 5}), wide({0, 20}), flat({3, 0});
@@ -174,6 +301,14 @@ TYPED_TEST(GatesTest, WrongShapesAreRefusedByName) {
   EXPECT_EQ(message([&] { gru_gates(pre, pre, c, h_out); }), "gru_gates: pre_x is [2, 20], expected [2, 15]");
   EXPECT_EQ(message([&] { highway_gate(pre, c, c, h_out); }),
             "highway_gate: pre is [2, 20], expected [2, 5]");
+  EXPECT_EQ(message([&] { highway_gate(c, c, c, h_out, short_h); }),
+            "highway_gate: gate is [2, 4], expected [2, 5]");
+  EXPECT_EQ(message([&] { lstm_gates_backward(c, c, c, c, {}, h_out, c_out); }),
+            "lstm_gates_backward: gates is [2, 5], expected [2, 20]");
+  EXPECT_EQ(message([&] { gru_gates_backward(pre, pre, c, c, h_out, h_out, h_out); }),
+            "gru_gates_backward: gates is [2, 20], expected [2, 15]");
+  EXPECT_EQ(message([&] { highway_gate_backward(c, c, c, c, h_out, h_out, short_h); }),
+            "highway_gate_backward: grad_x is [2, 4], expected [2, 5]");
   const Tensor<T> tall({5, 2});
   EXPECT_EQ(message([&] { lstm_gates(pre, tall.view().transpose(0, 1), h_out, c_out); }),
             "lstm_gates: c has stride 2 within a row, expected 1");

@@ -155,6 +155,8 @@ TYPED_TEST(SigmoidTest, BackwardIsGradientTimesYTimesOneMinusY) {
   const auto transposed = sigmoid_backward(y.view().transpose(0, 1), g.view().transpose(0, 1));
   for (std::size_t i = 0; i < 4; ++i)
     for (std::size_t j = 0; j < 9; ++j) expect_same_bits(transposed(j, i), gradient(i, j));
+  expect_same_bits(Sigmoid().backward(y, g), gradient);
+  expect_same_bits(functional::sigmoid_backward(y, g), gradient);
   EXPECT_THROW(sigmoid_backward(y, Tensor<T>({9, 4})), ShapeError);
 }
 

@@ -13,6 +13,8 @@
 
 #include "cli/program.h"
 #include "golden/golden_file.h"
+#include "sluice/gate_statistics.h"
+#include "sluice/loss.h"
 #include "sluice/trainable.h"
 
 namespace sluice {
@@ -605,8 +607,104 @@ TEST_F(Train, WhatThisVersionDoesNotTrainIsRefused) {
   expect_refused("train drop" + tail, 1, "drop: the architecture has dropout");
   write_file(at("none.json"), architecture_of("LSTM", R"(, {"type": "Dropout", "p": 0})"));
   expect_ok(program("train none.json" + tail));
-  write_file(at("cell.json"), architecture_of("LSTMCell"));
-  expect_refused("train cell.json" + tail, 1, "cell.json: the architecture has LSTMCell");
+}
+
+// A cell is a layer of one under other names: the same losses, and a file that runs.
+TEST_F(Train, CellsTrainAsLayers) {
+  for (const std::string kind : {"LSTM", "GRU", "RNN"}) {
+    StateDict<double> renamed;
+    const StateDict<double> layer = weights(kind);
+    for (const std::string& name : layer.names()) {
+      renamed.borrow(name.ends_with("_l0") ? name.substr(0, name.size() - 3) : name, layer.at(name), nullptr);
+    }
+    save_safetensors(at("cell"), renamed, {{"sluice.architecture", architecture_of(kind + "Cell")}});
+    expect_ok(train(kind, "--log layer.csv --epochs 3 --momentum 0.9"));
+    expect_ok(program("run out --input x.npy --dtype float64 --output layer.npy"));
+    expect_ok(train("cell", "--log cell.csv --epochs 3 --momentum 0.9"));
+    expect_ok(program("run out --input x.npy --dtype float64 --output cell.npy"));
+    const std::vector<LogLine> want = log("layer.csv"), got = log("cell.csv");
+    ASSERT_EQ(got.size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(got[i].loss, want[i].loss);
+    expect_same_file("layer.npy", "cell.npy");
+  }
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+// At a rate of 0 every batch and epoch is the same model's; so the file is known from the library.
+TEST_F(Train, GatesAndGradientsAreWhatTheLibraryMeasures) {
+  expect_ok(train("GRU", "--epochs 2 --batch-size 3 --gates g.csv --gradients n.csv", "0"));
+  const auto trained = TrainableModel<double>::load(at("GRU"));
+  Parameters<double> parameters(trained.parameters().infos());
+  parameters.load(weights("GRU"));
+  GateStatistics statistics;
+  const Tensor<double> x = array("x.npy"), target = array("target.npy");
+  for (std::size_t first = 0; first < kRows; first += 3) {
+    const std::size_t rows = std::min<std::size_t>(3, kRows - first);
+    const auto part = [&](const Tensor<double>& all) {
+      return Tensor<double>(all.view().narrow(0, first, rows).transpose(0, 1));
+    };
+    const Tensor<double> batch = part(x);
+    Tape tape;
+    const auto out = trained.model().modules().record({batch.view()}, tape, {});
+    const auto loss = MSELoss<double>()(out.y, part(target), {.with_grad = true});
+    trained.model().modules().backward(loss.grad, tape, parameters, {.statistics = &statistics});
+  }
+  const std::vector<std::string> gates = lines_of(read_file(at("g.csv"))),
+                                 norms = lines_of(read_file(at("n.csv")));
+  ASSERT_EQ(gates.size(), 1u + 2 * 3);
+  ASSERT_EQ(norms.size(), 1u + 2 * kSteps);
+  EXPECT_EQ(gates[0], "epoch,module,layer,direction,gate,below,above");
+  EXPECT_EQ(norms[0], "epoch,module,layer,direction,step,norm");
+  const RecurrentStatistics& layer = statistics.layers.at(0);
+  for (std::size_t epoch = 0; epoch < 2; ++epoch) {
+    const std::string place = std::to_string(epoch + 1) + ",rnn,0,forward,";
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::string& line = gates[1 + 3 * epoch + i];
+      const std::string start = place + std::string(layer.gates[i].gate) + ",";
+      ASSERT_TRUE(line.starts_with(start)) << line;
+      const std::size_t comma = line.rfind(',');
+      EXPECT_EQ(std::stod(line.substr(start.size(), comma - start.size())), layer.gates[i].below());
+      EXPECT_EQ(std::stod(line.substr(comma + 1)), layer.gates[i].above());
+    }
+    for (std::size_t t = 0; t < kSteps; ++t) {
+      const std::string& line = norms[1 + kSteps * epoch + t];
+      const std::string start = place + std::to_string(t) + ",";
+      ASSERT_TRUE(line.starts_with(start)) << line;
+      EXPECT_EQ(std::stod(line.substr(start.size())), layer.gradients[t].mean());
+      EXPECT_GT(layer.gradients[t].mean(), 0);
+    }
+  }
+}
+
+TEST_F(Train, GatesThatAreOpenShowAndChangeNothing) {
+  StateDict<double> open;
+  const StateDict<double> first = weights("LSTM");
+  for (const std::string& name : first.names()) open.borrow(name, first.at(name), nullptr);
+  Tensor<double> bias(first.at("rnn.bias_ih_l0"));
+  for (std::size_t unit = 0; unit < kHidden; ++unit) bias(kHidden + unit) = 40;
+  open.set("rnn.bias_ih_l0", std::move(bias));
+  save_safetensors(at("open"), open, {{"sluice.architecture", architecture_of("LSTM")}});
+  expect_ok(train("open", "--threads 1 --gates g1.csv --gradients n1.csv"));
+  const std::vector<std::string> gates = lines_of(read_file(at("g1.csv")));
+  ASSERT_EQ(gates.size(), 5u);
+  EXPECT_EQ(gates[2], "1,rnn,0,forward,forget,0,1");
+  expect_ok(program("train open" + std::string(kData) +
+                    " --loss MSELoss --optimizer SGD --lr 0.1 --save two" +
+                    " --threads 2 --gates g2.csv --gradients n2.csv"));
+  expect_same_file("out", "two");
+  expect_same_file("g1.csv", "g2.csv");
+  expect_same_file("n1.csv", "n2.csv");
+  expect_ok(
+      program("train open" + std::string(kData) + " --loss MSELoss --optimizer SGD --lr 0.1 --save plain"));
+  expect_same_file("out", "plain");
+  expect_refused("train open" + std::string(kData) + kMse + "0.1 --gates /no/such/folder/g.csv", 1,
+                 "/no/such/folder");
 }
 
 TEST_F(Train, ALossOfNanStopsAndLeavesTheOldFile) {

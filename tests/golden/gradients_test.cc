@@ -12,27 +12,6 @@
 namespace sluice::golden {
 namespace {
 
-// Relative to the largest gradient of the tensor. The way back multiplies by the same weights as the way
-// there.
-template <class T>
-inline constexpr double kGradientTolerance = std::is_same_v<T, double> ? 1e-12 : 1e-5;
-
-template <class T>
-void expect_gradient(TensorView<const T> got, TensorView<const double> want, const std::string& what) {
-  ASSERT_EQ(got.shape().to_string(), want.shape().to_string()) << what;
-  const std::vector<double> a = elements(got);
-  const std::vector<double> b = elements(want);
-  double largest = 0;
-  for (const double value : b) largest = std::max(largest, std::abs(value));
-  ASSERT_GT(largest, 0) << what;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(a[i] - b[i]);
-    ASSERT_TRUE(difference <= kGradientTolerance<T> * largest)
-        << what << " element " << i << ": got " << a[i] << ", want " << b[i];
-    worst_difference<T> = std::max(worst_difference<T>, difference / largest);
-  }
-}
-
 RecurrentOptions options_of(const CaseOptions& options) {
   RecurrentOptions result;
   const std::string kind = options.text("kind");

@@ -195,6 +195,59 @@ TYPED_TEST(Trainable, ABareLayerIsSavedAsOne) {
   EXPECT_EQ(TrainableModel<T>::load(folder / "other", {.prefix = "enc."}).parameters().count(), 4u);
 }
 
+// A cell's parameters have its own names, from the first values to the file, and train as a layer's.
+TYPED_TEST(Trainable, CellsTrainUnderTheirNames) {
+  using T = TypeParam;
+  const TempFolder folder;
+  for (const std::string type : {"LSTM", "GRU", "RNN"}) {
+    SCOPED_TRACE(type);
+    const auto architecture = [&](const std::string& name) {
+      return R"([{"type": ")" + name + R"(", "prefix": "rnn", "input_size": 2, "hidden_size": 9},
+                 {"type": "Linear", "prefix": "head", "in_features": 9, "out_features": 1}])";
+    };
+    auto cell = TrainableModel<T>::begin(architecture(type + "Cell"), 5);
+    auto layer = TrainableModel<T>::begin(architecture(type), 5);
+    ASSERT_EQ(cell.parameters().count(), 6u);
+    EXPECT_EQ(cell.parameters().name(1), "rnn.weight_hh");
+    EXPECT_EQ(layer.parameters().name(1), "rnn.weight_hh_l0");
+    const auto expect_equal_spans = [](std::span<const T> a, std::span<const T> b) {
+      ASSERT_EQ(a.size(), b.size());
+      for (std::size_t i = 0; i < a.size(); ++i) ASSERT_EQ(a[i], b[i]) << i;
+    };
+    expect_equal_spans(cell.parameters().values(), layer.parameters().values());
+    EXPECT_LE(std::abs(cell.parameters().value(0).data()[0]), T{1} / 3);
+    EXPECT_NE(cell.parameters().value(0).data()[0], T{0});
+    const Tensor<T> x = ramp<T>({4, 2, 2});
+    for (int step = 0; step < 2; ++step) {
+      for (TrainableModel<T>* trained : {&cell, &layer}) {
+        Tape tape;
+        const auto out = trained->model().modules().record({x.view()}, tape, {});
+        trained->parameters().zero_grad();
+        trained->model().modules().backward(out.y, tape, trained->parameters(), {});
+        const std::span<const T> grads = trained->parameters().grads();
+        for (std::size_t i = 0; i < grads.size(); ++i) trained->parameters().values()[i] -= grads[i] / 8;
+        trained->update();
+      }
+      EXPECT_NE(cell.parameters().grad("rnn.weight_hh").data()[0], T{0});
+      expect_equal_spans(cell.parameters().grads(), layer.parameters().grads());
+    }
+    cell.save(folder / "cell");
+    expect_same_values(TrainableModel<T>::load(folder / "cell").parameters(), cell.parameters());
+    expect_same(Model<T>::load(folder / "cell").run(x.view()), layer.model().run(x.view()));
+  }
+}
+
+TYPED_TEST(Trainable, ABareCellIsSavedAsOne) {
+  using T = TypeParam;
+  const TempFolder folder;
+  StateDict<T> weights;
+  weights.set("weight_ih", ramp<T>({9, 2}));
+  weights.set("weight_hh", ramp<T>({9, 3}));
+  save_safetensors(folder / "cell", weights);
+  TrainableModel<T>::load(folder / "cell").save(folder / "same");
+  EXPECT_TRUE(read_file(folder / "cell") == read_file(folder / "same"));
+}
+
 TEST(TrainableModelFile, OfAnotherTypeIsConverted) {
   const TempFolder folder;
   const auto wide = TrainableModel<double>::begin(kSmall, 4);
@@ -234,18 +287,6 @@ TEST(TrainableModelRefuses, DropoutInAFileByItsName) {
   const std::string message = message_of<FileError>([&] { TrainableModel<float>::load(folder / "drop"); });
   expect_contains(message, folder / "drop");
   expect_contains(message, "has dropout");
-}
-
-TEST(TrainableModelRefuses, Cells) {
-  expect_contains(refusal(R"([{"type": "GRUCell", "input_size": 2, "hidden_size": 3}])"),
-                  "has GRUCell, which this version does not train");
-  const TempFolder folder;
-  StateDict<float> weights;
-  weights.set("weight_ih", ramp<float>({9, 2}));
-  weights.set("weight_hh", ramp<float>({9, 3}));
-  save_safetensors(folder / "cell", weights);
-  const std::string message = message_of<FileError>([&] { TrainableModel<float>::load(folder / "cell"); });
-  expect_contains(message, "has GRUCell");
 }
 
 TEST(TrainableModelRefuses, WhatIsNoArchitecture) {

@@ -300,8 +300,8 @@ TYPED_TEST(GateMathTest, TargetsWithFmaGiveTheSameBits) {
     other.lstm_gates(x.data(), g.data(), b.data(), b.data() + H, b.data() + 2 * H, H);
     first.gru_gates(x.data(), x.data() + 500, g.data(), a.data() + 6 * H, a.data() + 7 * H, H);
     other.gru_gates(x.data(), x.data() + 500, g.data(), b.data() + 6 * H, b.data() + 7 * H, H);
-    first.highway_gate(x.data(), g.data(), g.data() + 99, a.data() + 10 * H, H);
-    other.highway_gate(x.data(), g.data(), g.data() + 99, b.data() + 10 * H, H);
+    first.highway_gate(x.data(), g.data(), g.data() + 99, a.data() + 10 * H, nullptr, H);
+    other.highway_gate(x.data(), g.data(), g.data() + 99, b.data() + 10 * H, nullptr, H);
     expect_same_bits(a, b);
   });
 }

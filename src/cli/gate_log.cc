@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/gate_log.h"
+
+#include <charconv>
+#include <utility>
+
+#include "io/atomic_file.h"
+
+namespace sluice::cli {
+namespace {
+
+// As few digits as give the same double again.
+std::string number(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+void write(const std::string& path, const std::string& text) {
+  if (path.empty()) return;
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+}  // namespace
+
+GateLog::GateLog(std::string gates_path, std::string gradients_path)
+    : gates_path_(std::move(gates_path)), gradients_path_(std::move(gradients_path)) {}
+
+void GateLog::end_epoch(std::size_t epoch) {
+  if (!is_wanted()) return;
+  for (const RecurrentStatistics& layer : statistics_.layers) {
+    const std::string place = std::to_string(epoch) + "," + layer.module + "," + std::to_string(layer.layer) +
+                              (layer.direction == 0 ? ",forward," : ",reverse,");
+    for (const SaturationCount& count : layer.gates) {
+      gates_ +=
+          place + std::string(count.gate) + "," + number(count.below()) + "," + number(count.above()) + "\n";
+    }
+    for (std::size_t t = 0; t < layer.gradients.size(); ++t) {
+      if (layer.gradients[t].runs == 0) continue;
+      gradients_ += place + std::to_string(t) + "," + number(layer.gradients[t].mean()) + "\n";
+    }
+  }
+  statistics_ = {};
+  write(gates_path_, gates_);
+  write(gradients_path_, gradients_);
+}
+
+}  // namespace sluice::cli
