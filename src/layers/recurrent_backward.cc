@@ -12,6 +12,7 @@
 #include "kernels/transpose.h"
 #include "layers/sequence.h"
 #include "layers/weight_gradient.h"
+#include "sluice/carried_state.h"
 
 namespace sluice {
 namespace {
@@ -498,9 +499,24 @@ SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>
                                    const RecordOptions& options) {
   const Tape::Step step(tape);
   auto entry = std::make_unique<RecurrentEntry<T>>();
-  const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
+  RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
+  Tensor<T>*h = nullptr, *c = nullptr;
+  if (options.carried != nullptr) {
+    if (net.options().is_bidirectional) {
+      const std::string call = std::string(net.options().type) + "::record";
+      refuse_windows(call, options, "the second direction begins at the end of the sequence");
+    }
+    h = &options.carried->at<T>(net.prefix() + "h");
+    input.h0 = h->view();
+    if (net.options().kind == CellKind::kLstm) {
+      c = &options.carried->at<T>(net.prefix() + "c");
+      input.c0 = c->view();
+    }
+  }
   RecurrentOutput<T> out =
       net.forward(in.x, input, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<T>(), &entry->record);
+  if (h != nullptr) *h = std::move(out.h_n);
+  if (c != nullptr) *c = std::move(out.c_n);
   tape.put(std::move(entry));
   return {std::move(out.output), same_lengths(in)};
 }
