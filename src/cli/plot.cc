@@ -74,21 +74,23 @@ class Axis {
       if (factor * power >= wanted * (1 - 1e-9)) step = factor * power;
     }
     std::vector<double> ticks;
-    for (double i = std::ceil(low_ / step - 1e-9); i * step <= high_ + 1e-9 * step; ++i)
-      ticks.push_back(i * step);
+    const auto first = std::lround(std::ceil(low_ / step - 1e-9));
+    for (long i = first; static_cast<double>(i) * step <= high_ + 1e-9 * step; ++i) {
+      ticks.push_back(static_cast<double>(i) * step);
+    }
     return ticks;
   }
 
   // 1, 2, 5 times the powers of ten; only powers, or some of them, where that is too many.
   std::vector<double> log_ticks() const {
-    const double powers = std::floor(high_) - std::ceil(low_) + 1;
-    const double apart = std::max(1.0, std::ceil(powers / 10));
+    const long first = std::lround(std::floor(low_)), last = std::lround(std::floor(high_));
+    const long apart = 1 + (last - first) / 10;
     std::vector<double> ticks;
-    for (double power = std::floor(low_); power <= high_; power += apart) {
+    for (long power = first; power <= last; power += apart) {
       for (const double factor : {1.0, 2.0, 5.0}) {
-        const double at = power + std::log10(factor);
-        if (at >= low_ && at <= high_ && (factor == 1 || powers < 4))
-          ticks.push_back(factor * std::pow(10, power));
+        const double at = static_cast<double>(power) + std::log10(factor);
+        const bool is_wanted = factor == 1 || last - first < 4;
+        if (is_wanted && at >= low_ && at <= high_) ticks.push_back(std::pow(10, power) * factor);
       }
     }
     return ticks;

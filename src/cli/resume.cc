@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/resume.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <system_error>
@@ -43,11 +44,12 @@ CheckpointFacts facts_of(const TrainArguments& arguments, const std::string& arc
 }
 
 void check_facts(const std::string& path, const CheckpointFacts& found, const CheckpointFacts& facts) {
-  for (const auto& [name, value] : facts) {
-    const std::string& there = fact(path, found, name);
-    if (there != value)
-      throw UsageError(path + ": " + name + " is " + there + " there, and " + value + " here");
-  }
+  const auto other = std::find_if(facts.begin(), facts.end(), [&](const auto& expected) {
+    return fact(path, found, expected.first) != expected.second;
+  });
+  if (other == facts.end()) return;
+  const auto& [name, value] = *other;
+  throw UsageError(path + ": " + name + " is " + fact(path, found, name) + " there, and " + value + " here");
 }
 
 const std::string& fact(const std::string& path, const CheckpointFacts& found, const std::string& name) {
