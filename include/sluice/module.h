@@ -19,6 +19,7 @@ namespace sluice {
 template <class T>
 class Parameters;
 struct GateStatistics;
+class CarriedState;
 
 /// A parameter of a module: its full name, prefix included, and its shape.
 struct ParameterInfo {
@@ -49,6 +50,9 @@ struct RunOptions {
 /// How to record a run for its way back.
 struct RecordOptions {
   int threads = 0;  ///< as in RunOptions
+  /// Where recurrent modules begin, and leave the states that they end with (sluice/carried_state.h); null:
+  /// they begin with zeros. Modules that need steps beyond a window then throw Error.
+  CarriedState* carried = nullptr;
 
   RunOptions run() const noexcept { return {threads}; }
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "sluice/activations.h"
+#include "sluice/carried_state.h"
 #include "sluice/cells.h"
 #include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"

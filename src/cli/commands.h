@@ -41,18 +41,22 @@ struct TrainArguments {
   std::string log;
   std::string gates;
   std::string gradients;
+  std::string plot;
+  std::string resume;
   std::string loss;
   std::string optimizer;
   std::string schedule;
   std::string dtype = "float32";
   std::optional<std::string> prefix;
   bool batch_first = false;
+  std::optional<std::string> nonlinearity;
   double lr = 0;
   std::optional<double> momentum;
   std::optional<double> weight_decay;
   std::optional<double> clip_grad_norm;
   std::size_t epochs = 1;
   std::size_t batch_size = 32;
+  std::size_t truncate = 0;  ///< steps of a window; 0: all
   bool shuffle = false;
   std::uint64_t seed = 0;
   double validation_split = 0;

@@ -15,13 +15,6 @@ std::string number(double value) {
   return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
-void write(const std::string& path, const std::string& text) {
-  if (path.empty()) return;
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 }  // namespace
 
 GateLog::GateLog(std::string gates_path, std::string gradients_path)
@@ -33,17 +26,20 @@ void GateLog::end_epoch(std::size_t epoch) {
     const std::string place = std::to_string(epoch) + "," + layer.module + "," + std::to_string(layer.layer) +
                               (layer.direction == 0 ? ",forward," : ",reverse,");
     for (const SaturationCount& count : layer.gates) {
-      gates_ +=
+      texts_.gates +=
           place + std::string(count.gate) + "," + number(count.below()) + "," + number(count.above()) + "\n";
     }
     for (std::size_t t = 0; t < layer.gradients.size(); ++t) {
       if (layer.gradients[t].runs == 0) continue;
-      gradients_ += place + std::to_string(t) + "," + number(layer.gradients[t].mean()) + "\n";
+      texts_.gradients += place + std::to_string(t) + "," + number(layer.gradients[t].mean()) + "\n";
     }
   }
   statistics_ = {};
-  write(gates_path_, gates_);
-  write(gradients_path_, gradients_);
+}
+
+void GateLog::write() const {
+  if (!gates_path_.empty()) replace_file(gates_path_, texts_.gates);
+  if (!gradients_path_.empty()) replace_file(gradients_path_, texts_.gradients);
 }
 
 }  // namespace sluice::cli

@@ -75,6 +75,10 @@ void add_train(CLI::App& app, TrainArguments& a) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
   train->add_option("--batch-size", a.batch_size, "Rows of a batch (default: 32)")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
+  train
+      ->add_option("--truncate", a.truncate,
+                   "A step of the optimizer each K steps of time, from the state where the last ones ended")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
   train->add_flag("--shuffle", a.shuffle,
                   "Another order of the rows each epoch; without it that of the file");
   train->add_option("--seed", a.seed, "Of first values and of --shuffle (default: 0)");
@@ -90,6 +94,9 @@ void add_train(CLI::App& app, TrainArguments& a) {
                     "gates.csv: the share of each gate's activations at either end, an epoch");
   train->add_option("--gradients", a.gradients,
                     "gradients.csv: the norm of the gradient of h at each step, an epoch");
+  train->add_option("--plot", a.plot, "curve.svg: the losses over the epochs");
+  train->add_option("--resume", a.resume,
+                    "Checkpoint, written after each epoch; goes on from it where it is there");
   train->add_option("--dtype", a.dtype, "What to compute in (default: float32)")
       ->check(CLI::IsMember({"float32", "float64"}));
   train->add_option("--threads", a.threads, "At most this many (default: OMP_NUM_THREADS)")
@@ -98,6 +105,8 @@ void add_train(CLI::App& app, TrainArguments& a) {
                   "A line an epoch on stderr (default: where it is a terminal)");
   train->add_option("--prefix", a.prefix, "In front of a bare layer's tensors' names: rnn.");
   train->add_flag("--batch-first", a.batch_first, "A bare layer's x is [B, T, I]");
+  train->add_option("--nonlinearity", a.nonlinearity, "Of a bare RNN (default: tanh)")
+      ->check(CLI::IsMember({"tanh", "relu"}));
   train->callback([&a] { cli::train(a); });
 }
 

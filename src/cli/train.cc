@@ -5,27 +5,35 @@
 #include <cctype>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "cli/arrays.h"
 #include "cli/commands.h"
 #include "cli/gate_log.h"
-#include "cli/run.h"
+#include "cli/plot.h"
+#include "cli/resume.h"
+#include "cli/training_data.h"
+#include "cli/training_log.h"
 #include "io/atomic_file.h"
+#include "sluice/carried_state.h"
+#include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"
 #include "sluice/error.h"
 #include "sluice/loss.h"
 #include "sluice/optim.h"
 #include "sluice/random.h"
+#include "sluice/safetensors.h"
 #include "sluice/schedule.h"
+#include "sluice/tape.h"
 #include "sluice/trainable.h"
 
 namespace sluice::cli {
@@ -62,122 +70,16 @@ TrainArguments with_names(TrainArguments a) {
   return a;
 }
 
-bool takes_classes(const std::string& loss) { return loss == "CrossEntropyLoss" || loss == "NLLLoss"; }
-
-// All rows, rows first, as they come from the files.
 template <class T>
-struct Data {
-  Tensor<T> x;                        // [B, T, I]
-  Tensor<T> target;                   // [B, T, F], or [B, 1, F] for a model that gives one value
-  Tensor<std::int64_t> classes;       // the same without the last dimension, where the loss takes classes
-  std::vector<std::int64_t> lengths;  // [B], or empty
-  std::size_t rows() const noexcept { return x.dim(0); }
-};
-
-// Some of the rows, time first, as a module takes them.
-template <class T>
-struct Batch {
-  Tensor<T> x;
-  Tensor<T> target;
-  Tensor<std::int64_t> classes;
-  std::vector<std::int64_t> lengths;
-};
-
-// `dims` of a file in the order [B, T, ...]: a model that is not batch first has [T, B, ...].
-template <class U>
-Tensor<U> rows_first(const Tensor<U>& array, bool batch_first) {
-  return batch_first ? array : Tensor<U>(array.view().transpose(0, 1));
-}
-
-template <class T>
-std::string expected_shape(const Model<T>& model, std::size_t rows, std::size_t steps, bool with_features) {
-  const std::string features = with_features ? ", " + std::to_string(model.output_size()) : "";
-  const std::string b = std::to_string(rows), t = std::to_string(steps);
-  if (model.modules().ends_sequence()) return "[" + b + features + "]";
-  return "[" + (model.batch_first() ? b + ", " + t : t + ", " + b) + features + "]";
-}
-
-template <class T>
-Data<T> load_data(const TrainArguments& arguments, const Model<T>& model) {
-  Data<T> data;
-  const Tensor<T> x = model_input(model, load_npy(arguments.input), arguments.input);
-  if (x.rank() != 3 || x.dim(2) != model.input_size()) {
-    throw FileError(arguments.input + ": x is " + x.shape().to_string() + ", expected " +
-                    (model.batch_first() ? "[B, T, " : "[T, B, ") + std::to_string(model.input_size()) + "]");
-  }
-  data.x = rows_first(x, model.batch_first());
-  const std::size_t rows = data.rows(), steps = data.x.dim(1);
-  if (rows == 0) throw FileError(arguments.input + ": there are no rows to train on");
-  const bool has_classes = takes_classes(arguments.loss);
-  const bool is_one_value = model.modules().ends_sequence();
-  // Brings the target to [B, T, ...], with T = 1 for one value.
-  const auto arrange = [&](const auto& array) {
-    const std::size_t rank = array.rank() + (has_classes ? 1 : 0);
-    const bool fits = is_one_value ? rank == 2 && array.dim(0) == rows
-                                   : rank == 3 && array.dim(model.batch_first() ? 0 : 1) == rows;
-    if (!fits || (!has_classes && array.dim(array.rank() - 1) != model.output_size())) {
-      throw FileError(arguments.target + ": the target is " + array.shape().to_string() + ", expected " +
-                      expected_shape(model, rows, steps, !has_classes));
-    }
-    auto arranged = is_one_value ? array : rows_first(array, model.batch_first());
-    if (!is_one_value) return arranged;
-    const Shape shape = has_classes ? Shape{rows, 1} : Shape{rows, 1, array.dim(1)};
-    return std::move(arranged).reshaped(shape);
-  };
-  NpyArray target = load_npy(arguments.target);
-  auto* classes = std::get_if<Tensor<std::int64_t>>(&target);
-  if (has_classes != (classes != nullptr)) {
-    throw FileError(arguments.target + ": the array is " + (classes != nullptr ? "int64" : "of floats") +
-                    ", and " + arguments.loss + " takes " + (has_classes ? "classes as int64" : "floats"));
-  }
-  if (has_classes) {
-    data.classes = arrange(*classes);
-  } else {
-    data.target = arrange(to_floats<T>(std::move(target), arguments.target));
-  }
-  if (arguments.lengths.empty()) return data;
-  data.lengths = load_lengths(arguments.lengths, rows, steps);
-  return data;
-}
-
-// Rows `order` of [B, T, ...] as [T, b, ...].
-template <class U>
-Tensor<U> gather(const Tensor<U>& all, std::span<const std::size_t> order) {
-  if (all.is_null()) return {};
-  std::vector<std::size_t> dims(all.shape().dims().begin(), all.shape().dims().end());
-  const std::size_t steps = dims[1];
-  dims[0] = steps;
-  dims[1] = order.size();
-  Tensor<U> some{Shape(std::span<const std::size_t>(dims))};
-  const std::size_t frame = steps == 0 ? 0 : all.size() / all.dim(0) / steps;
-  for (std::size_t t = 0; t < steps; ++t) {
-    for (std::size_t b = 0; b < order.size(); ++b) {
-      std::copy_n(all.data() + (order[b] * steps + t) * frame, frame,
-                  some.data() + (t * order.size() + b) * frame);
-    }
-  }
-  return some;
-}
-
-template <class T>
-Batch<T> make_batch(const Data<T>& data, std::span<const std::size_t> order) {
-  Batch<T> batch{gather(data.x, order), gather(data.target, order), gather(data.classes, order), {}};
-  for (const std::size_t row : order) {
-    if (!data.lengths.empty()) batch.lengths.push_back(data.lengths[row]);
-  }
-  return batch;
-}
-
-template <class T>
-LossOutput<T> loss_of(const std::string& name, const SequenceOutput<T>& out, const Batch<T>& batch,
+LossOutput<T> loss_of(const std::string& name, const SequenceOutput<T>& out, const BatchView<T>& batch,
                       bool with_grad, int threads) {
   const LossRunOptions run{.lengths = out.lengths, .with_grad = with_grad, .threads = threads};
   const TensorView<const T> y = out.y.view();
-  const TensorView<const T> target = batch.target.view();
+  const TensorView<const T> target = batch.target;
   if (name == "BCELoss") return BCELoss<T>()(y, target, run);
   if (name == "BCEWithLogitsLoss") return BCEWithLogitsLoss<T>()(y, target, run);
-  if (name == "CrossEntropyLoss") return CrossEntropyLoss<T>()(y, batch.classes.view(), run);
-  if (name == "NLLLoss") return NLLLoss<T>()(y, batch.classes.view(), run);
+  if (name == "CrossEntropyLoss") return CrossEntropyLoss<T>()(y, batch.classes, run);
+  if (name == "NLLLoss") return NLLLoss<T>()(y, batch.classes, run);
   if (name == "MSELoss") return MSELoss<T>()(y, target, run);
   if (name == "L1Loss") return L1Loss<T>()(y, target, run);
   return SmoothL1Loss<T>()(y, target, run);
@@ -240,13 +142,20 @@ TrainableModel<T> load_trainable(const TrainArguments& arguments) {
   LoadOptions options;
   options.prefix = arguments.prefix.value_or("");
   options.batch_first = arguments.batch_first;
+  if (arguments.nonlinearity == "relu") options.nonlinearity = Nonlinearity::kRelu;
   TrainableModel<T> trained = arguments.model.ends_with(".json")
                                   ? begin_model<T>(arguments)
                                   : TrainableModel<T>::load(arguments.model, options);
-  if (trained.model().bare_layer()) return trained;
+  if (const std::optional<BareLayer>& layer = trained.model().bare_layer()) {
+    if (arguments.nonlinearity && layer->kind != BareLayer::Kind::kRNN) {
+      throw UsageError("--nonlinearity goes with an RNN, and " + arguments.model + " is none");
+    }
+    return trained;
+  }
   const std::string why =
       " goes with a bare recurrent layer, and " + arguments.model + " has an architecture";
   if (arguments.prefix) throw UsageError("--prefix" + why);
+  if (arguments.nonlinearity) throw UsageError("--nonlinearity" + why);
   if (arguments.batch_first && !trained.model().batch_first()) {
     throw UsageError("--batch-first" + why + " that says otherwise");
   }
@@ -269,30 +178,31 @@ class Training {
         static_cast<std::size_t>(std::floor(arguments.validation_split * static_cast<double>(data_.rows())));
     training_rows_ = data_.rows() - held_out;
     if (training_rows_ == 0) throw UsageError("--validation-split leaves no row to train on");
+    if (arguments.truncate > 0 && arguments.truncate < data_.steps()) window_ = arguments.truncate;
+    facts_ = facts_of(arguments, trained_.model().architecture(), data_.to_string());
   }
 
   void run() {
-    std::string log = "epoch,loss,validation_loss,seconds\n";
     const bool shows = arguments_.progress.value_or(isatty(STDERR_FILENO) == 1);
-    for (std::size_t epoch = 1; epoch <= arguments_.epochs; ++epoch) {
+    if (!arguments_.resume.empty() && std::filesystem::exists(arguments_.resume)) {
+      go_on();
+      if (shows) std::fprintf(stderr, "%s has %zu epochs\n", arguments_.resume.c_str(), epochs_.size());
+      write_results();  // a run that was killed may not have come to it
+    }
+    while (epochs_.size() < arguments_.epochs) {
       const auto start = std::chrono::steady_clock::now();
-      const double loss = train_epoch(epoch);
+      const double loss = train_epoch(epochs_.size() + 1);
       const std::optional<double> validation = validation_loss();
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
       if (schedule_ != nullptr) optimizer_->set_lr(schedule_->step(validation.value_or(loss)));
-      trained_.save(arguments_.save);
-      log += std::to_string(epoch) + "," + number(loss) + "," + (validation ? number(*validation) : "") +
-             "," + number(took.count()) + "\n";
-      if (!arguments_.log.empty()) {
-        AtomicFile file(arguments_.log);
-        file.write(log);
-        file.commit();
-      }
-      gate_log_.end_epoch(epoch);
+      epochs_.push_back({loss, validation, took.count()});
+      gate_log_.end_epoch(epochs_.size());
+      write_checkpoint();
+      write_results();
       if (shows) {
-        const double left = took.count() * static_cast<double>(arguments_.epochs - epoch);
-        std::fprintf(stderr, "epoch %zu/%zu: loss %.6g%s%s, %.0f sequences a second, %.0f s left\n", epoch,
-                     arguments_.epochs, loss, validation ? ", validation " : "",
+        const double left = took.count() * static_cast<double>(arguments_.epochs - epochs_.size());
+        std::fprintf(stderr, "epoch %zu/%zu: loss %.6g%s%s, %.0f sequences a second, %.0f s left\n",
+                     epochs_.size(), arguments_.epochs, loss, validation ? ", validation " : "",
                      validation ? number(*validation).c_str() : "",
                      static_cast<double>(training_rows_) / took.count(), left);
       }
@@ -300,56 +210,108 @@ class Training {
   }
 
  private:
-  // Enough digits to give the same double again.
-  static std::string number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.17g", value);
-    return text;
+  void write_results() const {
+    trained_.save(arguments_.save);
+    if (!arguments_.log.empty()) replace_file(arguments_.log, write_log(epochs_));
+    if (!arguments_.plot.empty()) replace_file(arguments_.plot, plot_losses(epochs_));
+    gate_log_.write();
   }
 
-  [[noreturn]] void stop(std::size_t epoch, std::size_t batch, const std::string& why) const {
-    throw Error("epoch " + std::to_string(epoch) + ", batch " + std::to_string(batch) + ": " + why +
+  // The first file of an epoch: the results may replace the model that the training began with.
+  void write_checkpoint() const {
+    if (arguments_.resume.empty()) return;
+    CheckpointFacts facts = facts_;
+    facts["epoch"] = std::to_string(epochs_.size());
+    facts["step"] = std::to_string(step_);
+    facts["log"] = write_log(epochs_);
+    if (schedule_ != nullptr) facts["schedule_state"] = schedule_->state();
+    if (gate_log_.is_wanted()) {
+      facts["gates"] = gate_log_.texts().gates;
+      facts["gradients"] = gate_log_.texts().gradients;
+    }
+    save_checkpoint(arguments_.resume, trained_.parameters(), *optimizer_, facts);
+  }
+
+  // Random numbers are functions of the seed, epoch and step, so nothing else has to be kept of them.
+  void go_on() {
+    const std::string& path = arguments_.resume;
+    check_facts(path, SafetensorsFile::open(path).metadata(), facts_);
+    const CheckpointFacts found = load_checkpoint(path, trained_.parameters(), *optimizer_);
+    step_ = count_fact(path, found, "step");
+    if (found.contains("gates")) gate_log_.go_on({found.at("gates"), fact(path, found, "gradients")});
+    try {
+      if (schedule_ != nullptr) schedule_->load_state(fact(path, found, "schedule_state"));
+      epochs_ = read_log(fact(path, found, "log"));
+    } catch (const FileError&) {
+      throw;
+    } catch (const Error& error) {
+      throw FileError(path + ": " + error.what());
+    }
+    if (epochs_.size() != count_fact(path, found, "epoch")) {
+      throw FileError(path + ": the log has " + std::to_string(epochs_.size()) + " epochs, expected " +
+                      fact(path, found, "epoch"));
+    }
+    if (epochs_.size() > arguments_.epochs) {
+      throw UsageError("--epochs is " + std::to_string(arguments_.epochs) + ", and " + path + " has " +
+                       std::to_string(epochs_.size()) + " already");
+    }
+    if (schedule_ != nullptr) optimizer_->set_lr(schedule_->lr());
+    trained_.update();
+  }
+
+  [[noreturn]] void stop(std::size_t epoch, const std::string& place, const std::string& why) const {
+    throw Error("epoch " + std::to_string(epoch) + ", " + place + ": " + why +
                 (epoch > 1 ? "; " + arguments_.save + " has the model of the epoch before" : ""));
   }
 
+  // The mean loss over the optimizer's steps.
   double train_epoch(std::size_t epoch) {
     std::vector<std::size_t> order(training_rows_);
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     if (arguments_.shuffle) order = random_permutation(order.size(), RandomStream(arguments_.seed, epoch));
     double sum = 0;
-    std::size_t batches = 0;
+    std::size_t steps = 0;
+    std::string place;
     for (std::size_t first = 0; first < order.size(); first += arguments_.batch_size) {
       const std::size_t count = std::min(arguments_.batch_size, order.size() - first);
-      const double loss = train_batch(std::span(order).subspan(first, count));
-      ++batches;
-      if (!std::isfinite(loss)) stop(epoch, batches, "the loss is " + number(loss));
-      sum += loss;
+      const Batch<T> batch = make_batch<T>(data_, std::span(order).subspan(first, count));
+      const std::string name = "batch " + std::to_string(first / arguments_.batch_size + 1);
+      CarriedState carried;
+      const std::vector<BatchView<T>> windows = windows_of(batch, window_);
+      for (std::size_t i = 0; i < windows.size(); ++i) {
+        place = name + (window_ > 0 ? ", window " + std::to_string(i + 1) : "");
+        const double loss = train_step(windows[i], window_ > 0 ? &carried : nullptr);
+        if (!std::isfinite(loss)) stop(epoch, place, "the loss is " + number(loss));
+        sum += loss;
+        ++steps;
+      }
     }
+    if (steps == 0) stop(epoch, "all batches", "no row has a step");
     // The next epoch would stop at its loss; this one's model must not be saved either.
     const std::span<const T> values = trained_.parameters().values();
     if (!std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); })) {
-      stop(epoch, batches, "a parameter is no longer finite");
+      stop(epoch, place, "a parameter is no longer finite");
     }
-    return sum / static_cast<double>(batches);
+    return sum / static_cast<double>(steps);
   }
 
-  double train_batch(std::span<const std::size_t> rows) {
-    const Batch<T> batch = make_batch(data_, rows);
+  // One step of the optimizer, unless the loss that is returned is not finite.
+  double train_step(const BatchView<T>& batch, CarriedState* carried) {
     Parameters<T>& parameters = trained_.parameters();
     const Sequential<T>& modules = trained_.model().modules();
-    Tape tape;
-    const SequenceOutput<T> out =
-        modules.record({batch.x.view(), batch.lengths}, tape, RecordOptions{.threads = arguments_.threads});
+    const SequenceOutput<T> out = modules.record(
+        {batch.x, batch.lengths}, tape_, RecordOptions{.threads = arguments_.threads, .carried = carried});
     const LossOutput<T> loss = loss_of(arguments_.loss, out, batch, true, arguments_.threads);
     if (!std::isfinite(loss.value)) return loss.value;
     parameters.zero_grad();
     modules.backward(
-        loss.grad.view(), tape, parameters,
+        loss.grad.view(), tape_, parameters,
         {.wants_input = false, .threads = arguments_.threads, .statistics = gate_log_.statistics()});
     if (arguments_.clip_grad_norm) {
       clip_grad_norm(parameters, *arguments_.clip_grad_norm, {}, RunOptions{arguments_.threads});
     }
     optimizer_->step(parameters, RunOptions{arguments_.threads});
+    ++step_;
     trained_.update();
     return loss.value;
   }
@@ -366,7 +328,7 @@ class Training {
       const Batch<T> batch = make_batch<T>(data_, rows);
       const SequenceOutput<T> out =
           trained_.model().modules().run({batch.x.view(), batch.lengths}, RunOptions{arguments_.threads});
-      sum += loss_of(arguments_.loss, out, batch, false, arguments_.threads).value;
+      sum += loss_of(arguments_.loss, out, BatchView<T>(batch), false, arguments_.threads).value;
       ++batches;
     }
     return sum / static_cast<double>(batches);
@@ -378,7 +340,12 @@ class Training {
   std::unique_ptr<Optimizer<T>> optimizer_;
   std::unique_ptr<Schedule> schedule_;
   GateLog gate_log_;
+  Tape tape_;
   std::size_t training_rows_ = 0;
+  std::size_t window_ = 0;  // steps of a window, 0 if sequences are gone through whole
+  CheckpointFacts facts_;
+  std::vector<Epoch> epochs_;
+  std::uint64_t step_ = 0;  // of the optimizer, over all epochs
 };
 
 }  // namespace
@@ -391,6 +358,8 @@ void train(const TrainArguments& given) {
   outputs.expect(arguments.log);
   outputs.expect(arguments.gates);
   outputs.expect(arguments.gradients);
+  outputs.expect(arguments.plot);
+  outputs.expect(arguments.resume);
   if (arguments.dtype == "float64") {
     Training<double>(arguments).run();
   } else {

@@ -109,4 +109,10 @@ void AtomicFile::revert() noexcept {
   is_committed_ = false;
 }
 
+void replace_file(const std::string& path, const std::string& text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
 }  // namespace sluice

@@ -45,4 +45,7 @@ class AtomicFile {
   bool is_committed_ = false;
 };
 
+/// A file at `path` with this text, written whole or not at all. Throws FileError.
+void replace_file(const std::string& path, const std::string& text);
+
 }  // namespace sluice

@@ -38,6 +38,9 @@ struct Windows {
 
 template <class T>
 SequenceOutput<T> Conv1d<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
+  if (options_.kernel_size > 1 || options_.stride > 1 || options_.padding > 0) {
+    refuse_windows("Conv1d::record", options, "outputs reach beyond the steps of a window");
+  }
   return record_input(*this, in, tape, options);
 }
 

@@ -115,6 +115,7 @@ std::unique_ptr<Stepper<T>> MeanOverTime<T>::stepper(std::size_t batch, std::siz
 
 template <class T>
 SequenceOutput<T> LastStep<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
+  refuse_windows("LastStep::record", options, "it needs the end of the sequence");
   return record_input(*this, in, tape, options);
 }
 
@@ -136,6 +137,7 @@ Tensor<T> LastStep<T>::backward(TensorView<const T> grad, Tape& tape, Parameters
 template <class T>
 SequenceOutput<T> MeanOverTime<T>::record(const Sequence<T>& in, Tape& tape,
                                           const RecordOptions& options) const {
+  refuse_windows("MeanOverTime::record", options, "it needs the whole sequence");
   return record_input(*this, in, tape, options);
 }
 

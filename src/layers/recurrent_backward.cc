@@ -14,6 +14,7 @@
 #include "layers/gate_measure.h"
 #include "layers/sequence.h"
 #include "layers/weight_gradient.h"
+#include "sluice/carried_state.h"
 
 namespace sluice {
 namespace {
@@ -643,8 +644,23 @@ RecurrentInputGradients<T> backward_call(const RecurrentNet<T>& net, const Recur
 template <class T>
 SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>& in, Tape& tape,
                                    const RecordOptions& options) {
-  const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
+  RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
+  Tensor<T>*h = nullptr, *c = nullptr;
+  if (options.carried != nullptr) {
+    if (net.options().is_bidirectional) {
+      const std::string call = std::string(net.options().type) + "::record";
+      refuse_windows(call, options, "the second direction begins at the end of the sequence");
+    }
+    h = &options.carried->at<T>(net.prefix() + "h");
+    input.h0 = h->view();
+    if (net.options().kind == CellKind::kLstm) {
+      c = &options.carried->at<T>(net.prefix() + "c");
+      input.c0 = c->view();
+    }
+  }
   RecurrentOutput<T> out = record_call(net, in.x, input, SequenceLayout::kTimeFirst, tape);
+  if (h != nullptr) *h = std::move(out.h_n);
+  if (c != nullptr) *c = std::move(out.c_n);
   return {std::move(out.output), same_lengths(in)};
 }
 

@@ -82,6 +82,12 @@ SequenceOutput<T> record_input(const Module<T>& module, const Sequence<T>& in, T
   return out;
 }
 
+/// Throws Error where a run is a window of a longer sequence, which this module cannot be given in windows.
+inline void refuse_windows(std::string_view call, const RecordOptions& options, const std::string& why) {
+  if (options.carried == nullptr) return;
+  throw Error(std::string(call) + ": cannot run window by window: " + why);
+}
+
 /// Where a gradient goes; null for a frozen parameter.
 template <class T>
 TensorView<T> wanted_grad(Parameters<T>& parameters, const std::string& name) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "layers/sequence.h"
+#include "sluice/carried_state.h"
 #include "sluice/error.h"
 #include "sluice/layers.h"
 
@@ -162,6 +163,7 @@ SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape,
   entry->entries_below = tape.size();
   SequenceOutput<T> out{modules_.empty() ? Tensor<T>(in.x) : Tensor<T>(), same_lengths(in)};
   Sequence<T> next = in;
+  const CarriedState carried = options.carried != nullptr ? *options.carried : CarriedState();
   try {
     for (std::size_t i = 0; i < size(); ++i) {
       SequenceOutput<T> made =
@@ -174,7 +176,9 @@ SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape,
       }
     }
   } catch (...) {
-    tape.shrink(entry->entries_below);  // of a run that failed nothing stays
+    // Of a run that failed nothing stays.
+    tape.shrink(entry->entries_below);
+    if (options.carried != nullptr) *options.carried = carried;
     throw;
   }
   tape.put(std::move(entry));
