@@ -18,6 +18,7 @@ namespace sluice {
 
 template <class T>
 class Parameters;
+struct RandomSource;
 
 /// A parameter of a module: its full name, prefix included, and its shape.
 struct ParameterInfo {
@@ -48,6 +49,12 @@ struct RunOptions {
 /// How to record a run for its way back.
 struct RecordOptions {
   int threads = 0;  ///< as in RunOptions
+  /// The caller's (sluice/random.h). Each mask of a module that drops out takes a stream of it; without one
+  /// such a module throws Error.
+  RandomSource* random = nullptr;
+  /// Recurrent layers keep no gates but make them again on the way back: less memory, one more run. The bits
+  /// of the gradients are the same; the module must still have the parameters of the run.
+  bool recompute = false;
 
   RunOptions run() const noexcept { return {threads}; }
 };
@@ -92,8 +99,9 @@ class Module {
   /// Throws Error where the module cannot run step by step (it needs steps to come).
   virtual std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const = 0;
 
-  /// As run(), with the same bits, and puts on the tape what backward() needs. in.x must live until then.
-  /// Throws also Error where the module cannot be trained.
+  /// As run(), with the same bits but for what drops out or is otherwise for training only, and puts on the
+  /// tape what backward() needs. in.x must live until then. Throws also Error where the module cannot be
+  /// trained.
   virtual SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const;
   /// Takes the run that was recorded last off the tape. From the loss's gradient with respect to that run's
   /// output, `grad` [T', B, F'], contiguous, adds to the gradients of this module's parameters in

@@ -30,7 +30,9 @@ struct LSTMOptions {
   bool bias = true;
   bool batch_first = false;
   bool bidirectional = false;
-  std::size_t proj_size = 0;  ///< 0: none; otherwise h has this size, less than hidden_size
+  std::size_t proj_size = 0;         ///< 0: none; otherwise h has this size, less than hidden_size
+  double dropout = 0;                ///< p of what record() drops of each layer's output but the last
+  bool variational_dropout = false;  ///< the same mask at each step, as DropoutOptions::variational
 };
 
 struct GRUOptions {
@@ -41,6 +43,8 @@ struct GRUOptions {
   bool batch_first = false;
   bool bidirectional = false;
   GRUReset reset = GRUReset::kAfter;
+  double dropout = 0;                ///< as LSTMOptions
+  bool variational_dropout = false;  ///< as LSTMOptions
 };
 
 struct RNNOptions {
@@ -51,6 +55,8 @@ struct RNNOptions {
   bool bias = true;
   bool batch_first = false;
   bool bidirectional = false;
+  double dropout = 0;                ///< as LSTMOptions
+  bool variational_dropout = false;  ///< as LSTMOptions
 };
 
 /// The optional arguments of a call. L layers, D directions, B rows.

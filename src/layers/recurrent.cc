@@ -22,7 +22,9 @@ RecurrentOptions net_options(const LSTMOptions& options) {
           .num_layers = options.num_layers,
           .has_bias = options.bias,
           .is_bidirectional = options.bidirectional,
-          .proj_size = options.proj_size};
+          .proj_size = options.proj_size,
+          .dropout = options.dropout,
+          .has_variational_dropout = options.variational_dropout};
 }
 
 RecurrentOptions net_options(const GRUOptions& options) {
@@ -32,7 +34,9 @@ RecurrentOptions net_options(const GRUOptions& options) {
           .hidden_size = options.hidden_size,
           .num_layers = options.num_layers,
           .has_bias = options.bias,
-          .is_bidirectional = options.bidirectional};
+          .is_bidirectional = options.bidirectional,
+          .dropout = options.dropout,
+          .has_variational_dropout = options.variational_dropout};
 }
 
 RecurrentOptions net_options(const RNNOptions& options) {
@@ -42,7 +46,9 @@ RecurrentOptions net_options(const RNNOptions& options) {
           .hidden_size = options.hidden_size,
           .num_layers = options.num_layers,
           .has_bias = options.bias,
-          .is_bidirectional = options.bidirectional};
+          .is_bidirectional = options.bidirectional,
+          .dropout = options.dropout,
+          .has_variational_dropout = options.variational_dropout};
 }
 
 }  // namespace

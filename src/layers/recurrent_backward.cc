@@ -75,7 +75,7 @@ void add_to(const T* from, T* to, std::size_t n) noexcept {
 
 template <class T>
 RecurrentBackward<T>::RecurrentBackward(const RecurrentNet<T>& net, const StateDict<T>& weights)
-    : options_(net.options()), kernels_(&net.cell(0).kernels()) {
+    : net_(&net), options_(net.options()), kernels_(&net.cell(0).kernels()) {
   for (std::size_t layer = 0; layer < options_.num_layers; ++layer) {
     for (std::size_t direction = 0; direction < options_.directions(); ++direction) {
       const std::vector<ParameterInfo> names = net.cell_parameters(layer, direction);
@@ -431,7 +431,7 @@ class RecurrentCellBackward {
 };
 
 template <class T>
-RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& record,
+RecurrentInputGradients<T> RecurrentBackward<T>::run(RecurrentRecord<T>& record,
                                                      const RecurrentOutputGradients<T>& grads,
                                                      std::span<const TensorView<T>> parameters, bool wants_x,
                                                      int threads) const {
@@ -461,7 +461,9 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
   TensorView<const T> output = grads.output;
   for (std::size_t layer = options_.num_layers; layer-- > 0;) {
     const bool is_top = layer + 1 == options_.num_layers;
-    const TensorView<const T> x = layer == 0 ? record.x : record.outputs[layer - 1].view();
+    Tensor<T> dropped;
+    const TensorView<const T> x = net_->layer_input(layer, record, threads, dropped);
+    if (record.recompute) net_->recompute(layer, x, record, threads);
     Tensor<T> grad_x;
     if (layer > 0 || wants_x) grad_x = Tensor<T>::uninitialized({steps, batch, x.dim(2)});
     for (std::size_t direction = 0; direction < D; ++direction) {
@@ -476,6 +478,8 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
       back.add_parameter_gradients(x, parameters.subspan(index * per_cell, per_cell));
       if (!grad_x.is_null()) back.add_input_gradient(cell.inputs, grad_x, direction == 0);
     }
+    if (record.recompute) record.forget(layer);
+    if (layer > 0 && record.random) net_->mask_below(layer, *record.random).apply(grad_x, threads);
     above = std::move(grad_x);
     output = above.view();
   }
@@ -498,9 +502,16 @@ SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>
                                    const RecordOptions& options) {
   const Tape::Step step(tape);
   auto entry = std::make_unique<RecurrentEntry<T>>();
+  entry->record.recompute = options.recompute;
+  const bool drops_out = net.options().drops_out();
+  if (drops_out) {
+    RandomSource next = random_source(net.options().type, options);  // taken from where the run went well
+    entry->record.random = next.take(net.options().num_layers - 1);
+  }
   const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
   RecurrentOutput<T> out =
       net.forward(in.x, input, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<T>(), &entry->record);
+  if (drops_out) options.random->take(net.options().num_layers - 1);
   tape.put(std::move(entry));
   return {std::move(out.output), same_lengths(in)};
 }

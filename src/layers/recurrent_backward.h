@@ -42,12 +42,12 @@ struct RecurrentInputGradients {
 template <class T>
 class RecurrentBackward {
  public:
-  /// `weights` are those that `net` was made from.
+  /// `weights` are those that `net`, which must outlive this, was made from.
   RecurrentBackward(const RecurrentNet<T>& net, const StateDict<T>& weights);
 
-  /// `record` is of a call of `net`. Adds to `parameters`, which stand in the order of net.parameters(); what
-  /// is null is not computed. Throws ShapeError.
-  RecurrentInputGradients<T> run(const RecurrentRecord<T>& record, const RecurrentOutputGradients<T>& grads,
+  /// `record` is of a call of `net`; what it did not keep is made again on the way. Adds to `parameters`,
+  /// which stand in the order of net.parameters(); what is null is not computed. Throws ShapeError.
+  RecurrentInputGradients<T> run(RecurrentRecord<T>& record, const RecurrentOutputGradients<T>& grads,
                                  std::span<const TensorView<T>> parameters, bool wants_x,
                                  int threads = 0) const;
 
@@ -60,6 +60,7 @@ class RecurrentBackward {
         second;                           // of weight_hr; of weight_hh's n, for a GRU with its reset before
     std::vector<PackedLinear<T>> inputs;  // of weight_ih, one a list of gradients
   };
+  const RecurrentNet<T>* net_;
   RecurrentOptions options_;
   const kernels::PackedGemm<T>* kernels_;
   std::vector<Cell> cells_;  // [layer][direction]

@@ -4,13 +4,16 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "layers/dropout_mask.h"
 #include "layers/packed_cell.h"
 #include "layers/recurrent_plan.h"
 #include "layers/recurrent_record.h"
+#include "layers/recurrent_run.h"
 #include "sluice/module.h"
 #include "sluice/recurrent.h"
 #include "sluice/state_dict.h"
@@ -30,7 +33,10 @@ struct RecurrentOptions {
   bool has_bias = true;
   bool is_bidirectional = false;
   std::size_t proj_size = 0;
+  double dropout = 0;  ///< between layers, of recorded calls that have a stream to draw from
+  bool has_variational_dropout = false;
 
+  bool drops_out() const noexcept { return dropout > 0 && num_layers > 1; }
   std::size_t directions() const noexcept { return is_bidirectional ? 2 : 1; }
   std::size_t state_size() const noexcept { return proj_size > 0 ? proj_size : hidden_size; }
   /// Features that layer `layer` takes.
@@ -50,10 +56,20 @@ class RecurrentNet {
   RecurrentNet(const RecurrentOptions& options, const StateDict<T>& weights, const std::string& prefix);
 
   /// LSTM::forward and its kin. `plan` overrides what plan_recurrent would choose (no more than a test needs:
-  /// the result does not depend on it). `record` takes what the way back needs (RecurrentBackward).
+  /// the result does not depend on it). `record` takes what the way back needs (RecurrentBackward), and says
+  /// what is dropped; a call that drops or is to be recomputed goes layer by layer, each with a plan of its
+  /// own.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in, SequenceLayout layout,
                              const RecurrentPlan* plan = nullptr, RecurrentOutput<T>&& reuse = {},
                              RecurrentRecord<T>* record = nullptr) const;
+  /// What a layer of a recorded call took, [T, B, F]: where something of it was dropped, made in `storage`.
+  TensorView<const T> layer_input(std::size_t layer, const RecurrentRecord<T>& record, int threads,
+                                  Tensor<T>& storage) const;
+  /// The mask between two layers, below `layer`.
+  DropoutMask mask_below(std::size_t layer, const RandomStream& first) const noexcept;
+  /// Runs a layer of a recorded call again, with the same bits, for what `record` did not keep. `x` is
+  /// layer_input.
+  void recompute(std::size_t layer, TensorView<const T> x, RecurrentRecord<T>& record, int threads) const;
   /// Module::run.
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const;
   /// Module::stepper. Throws Error for a bidirectional net, ShapeError for another input_size.
@@ -74,7 +90,12 @@ class RecurrentNet {
   RecurrentShape shape(std::size_t steps, std::size_t batch) const noexcept;
 
  private:
-  void make_record(TensorView<const T> x, const RecurrentInput<T>& in, RecurrentRecord<T>& record) const;
+  void start_record(TensorView<const T> x, const RecurrentInput<T>& in, RecurrentRecord<T>& record) const;
+  void make_room(std::size_t layer, RecurrentRecord<T>& record) const;
+  void run_layers(const RecurrentCall<T>& work, int threads) const;
+  void run_layer(std::size_t layer, RecurrentCall<T> work, int threads) const;
+  void run_cells(std::span<const PackedCell<T>> cells, const RecurrentCall<T>& work,
+                 const RecurrentShape& sizes, const RecurrentPlan& plan) const;
   void check_input(std::string_view call, TensorView<const T> x, const RecurrentInput<T>& in,
                    std::size_t steps, std::size_t batch) const;
 

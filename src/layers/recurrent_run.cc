@@ -179,7 +179,7 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   RecurrentRecord<T>* const record = call_.record;
   TensorView<T> c_sequence;
   if (has_c && record != nullptr) {
-    c_sequence = record->cells[layer].view();
+    c_sequence = record->cells[call_.first_layer + layer].view();
   } else if (has_c && layer + 1 == layers_) {
     c_sequence = call_.c_sequence;
   }
@@ -192,7 +192,7 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
       .h = sign * y.stride(0),
       .c = keeps_c ? sign * c_sequence.stride(0) : 0};
   T* scratch = worker.group->scratch.data() + walk.slot * group.rows.size() * cell.scratch_size();
-  const std::size_t index = layer * directions_ + direction;
+  const std::size_t index = (call_.first_layer + layer) * directions_ + direction;
   if (record != nullptr) {
     walk.strides.kept = sign * static_cast<std::ptrdiff_t>(batch * cell.kept_size());
     walk.strides.scratch = sign * static_cast<std::ptrdiff_t>(batch * cell.scratch_size());

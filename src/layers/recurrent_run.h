@@ -26,6 +26,7 @@ struct RecurrentCall {
   T* h_n = nullptr;                         // [L*D, B, H_out]: initial states on entry, final ones on return
   T* c_n = nullptr;                         // [L*D, B, H], LSTM
   RecurrentRecord<T>* record = nullptr;     // null, or where to keep what the way back needs, made to fit
+  std::size_t first_layer = 0;              // of the record, that the lowest of these cells is
 };
 
 /// Takes all memory when made; `run` takes none, cannot fail, and leaves one thread where the plan says so.
