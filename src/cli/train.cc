@@ -261,7 +261,8 @@ class Training {
         trained_(load_trainable<T>(arguments)),
         data_(load_data(arguments, trained_.model())),
         optimizer_(make_optimizer(arguments, trained_.parameters())),
-        schedule_(make_schedule(arguments)) {
+        schedule_(make_schedule(arguments)),
+        random_{.seed = arguments.seed} {
     if (schedule_ != nullptr) optimizer_->set_lr(schedule_->lr());
     const auto held_out =
         static_cast<std::size_t>(std::floor(arguments.validation_split * static_cast<double>(data_.rows())));
@@ -336,7 +337,8 @@ class Training {
     const Sequential<T>& modules = trained_.model().modules();
     Tape tape;
     const SequenceOutput<T> out =
-        modules.record({batch.x.view(), batch.lengths}, tape, RecordOptions{.threads = arguments_.threads});
+        modules.record({batch.x.view(), batch.lengths}, tape,
+                       RecordOptions{.threads = arguments_.threads, .random = &random_});
     const LossOutput<T> loss = loss_of(arguments_.loss, out, batch, true, arguments_.threads);
     if (!std::isfinite(loss.value)) return loss.value;
     parameters.zero_grad();
@@ -373,6 +375,7 @@ class Training {
   Data<T> data_;
   std::unique_ptr<Optimizer<T>> optimizer_;
   std::unique_ptr<Schedule> schedule_;
+  RandomSource random_;  // for dropout; what it has given so far belongs to where the training stands
   std::size_t training_rows_ = 0;
 };
 

@@ -27,8 +27,8 @@ void begin_parameters(const Module<T>& module, Parameters<T>& parameters, std::u
   init::reset_parameters(parameters, module.type(), name.substr(0, name.rfind("weight")), seed);
 }
 
-// Throws Error if a module of the architecture cannot be trained: one that drops out, which running ignores
-// and training must not, or a cell, whose parameters a layer holds under other names.
+// Throws Error if a module of the architecture cannot be trained: a cell, whose parameters a layer holds
+// under other names.
 void check_trainable(const Json& value) {
   if (value.is_array()) {
     for (const Json& element : value) check_trainable(element);
@@ -41,12 +41,6 @@ void check_trainable(const Json& value) {
     throw Error("the architecture has " + type + ", which this version does not train; a layer of one is " +
                 type.substr(0, type.size() - 4));
   }
-  // PyTorch's Dropout has p = 0.5 where nothing is said.
-  bool drops = type == "Dropout" && !value.contains("p");
-  for (const char* key : {"dropout", "p"}) {
-    drops = drops || (value.contains(key) && value[key].is_number() && value[key].get<double>() > 0);
-  }
-  if (drops) throw Error("the architecture has dropout, which this version does not train with");
   for (const auto& [key, inner] : value.items()) check_trainable(inner);
 }
 
