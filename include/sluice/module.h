@@ -49,8 +49,8 @@ struct RunOptions {
 /// How to record a run for its way back.
 struct RecordOptions {
   int threads = 0;  ///< as in RunOptions
-  /// The caller's (sluice/random.h). Each mask of a module that drops out takes a stream of it; without one
-  /// such a module throws Error.
+  /// The caller's (sluice/random.h). Each mask of a module that drops or zones out takes a stream of it;
+  /// without one such a module throws Error.
   RandomSource* random = nullptr;
   /// Recurrent layers keep no gates but make them again on the way back: less memory, one more run. The bits
   /// of the gradients are the same; the module must still have the parameters of the run.

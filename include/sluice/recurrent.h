@@ -33,6 +33,10 @@ struct LSTMOptions {
   std::size_t proj_size = 0;         ///< 0: none; otherwise h has this size, less than hidden_size
   double dropout = 0;                ///< p of what record() drops of each layer's output but the last
   bool variational_dropout = false;  ///< the same mask at each step, as DropoutOptions::variational
+  /// Zoneout (Krueger et al. 2017): after each step a unit of h, or of c, has its old value again with this
+  /// probability where record() trains. run() and steps take the mean: p old + (1 - p) new.
+  double zoneout_h = 0;
+  double zoneout_c = 0;
 };
 
 struct GRUOptions {
@@ -45,6 +49,7 @@ struct GRUOptions {
   GRUReset reset = GRUReset::kAfter;
   double dropout = 0;                ///< as LSTMOptions
   bool variational_dropout = false;  ///< as LSTMOptions
+  double zoneout_h = 0;              ///< as LSTMOptions
 };
 
 struct RNNOptions {
@@ -57,6 +62,7 @@ struct RNNOptions {
   bool bidirectional = false;
   double dropout = 0;                ///< as LSTMOptions
   bool variational_dropout = false;  ///< as LSTMOptions
+  double zoneout_h = 0;              ///< as LSTMOptions
 };
 
 /// The optional arguments of a call. L layers, D directions, B rows.

@@ -113,6 +113,7 @@ class Builder {
       read.bidirectional = options.boolean("bidirectional", false);
       read.dropout = options.number("dropout", 0);
       read.variational_dropout = options.boolean("variational_dropout", false);
+      read.zoneout_h = options.number("zoneout_h", 0);
       // Before anything is made for so many layers.
       const std::string last = prefix + "weight_ih_l" + std::to_string(read.num_layers - 1);
       if (!weights.contains(last) && !weights.makes_missing()) {
@@ -130,7 +131,10 @@ class Builder {
   std::unique_ptr<Module<T>> make_lstm(OptionReader& options, const std::string& prefix,
                                        const StateDict<T>& weights, bool is_cell) {
     LSTMOptions read = read_recurrent<LSTMOptions>(options, prefix, weights, is_cell);
-    if (!is_cell) read.proj_size = options.size("proj_size", 0, 0);
+    if (!is_cell) {
+      read.proj_size = options.size("proj_size", 0, 0);
+      read.zoneout_c = options.number("zoneout_c", 0);
+    }
     return used(std::make_unique<LSTM<T>>(read, weights, prefix), is_cell);
   }
 

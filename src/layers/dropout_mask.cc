@@ -81,7 +81,7 @@ RandomSource& random_source(std::string_view type, const RecordOptions& options)
   if (options.random != nullptr) return *options.random;
   throw Error(
       std::string(type) +
-      "::record: it drops out, but RecordOptions::random is null; expected a RandomSource to draw from");
+      "::record: it drops out or zones out, but RecordOptions::random is null; expected a RandomSource");
 }
 
 template void DropoutMask::apply(Tensor<float>&, int) const;

@@ -24,7 +24,9 @@ RecurrentOptions net_options(const LSTMOptions& options) {
           .is_bidirectional = options.bidirectional,
           .proj_size = options.proj_size,
           .dropout = options.dropout,
-          .has_variational_dropout = options.variational_dropout};
+          .has_variational_dropout = options.variational_dropout,
+          .zoneout_h = options.zoneout_h,
+          .zoneout_c = options.zoneout_c};
 }
 
 RecurrentOptions net_options(const GRUOptions& options) {
@@ -36,7 +38,8 @@ RecurrentOptions net_options(const GRUOptions& options) {
           .has_bias = options.bias,
           .is_bidirectional = options.bidirectional,
           .dropout = options.dropout,
-          .has_variational_dropout = options.variational_dropout};
+          .has_variational_dropout = options.variational_dropout,
+          .zoneout_h = options.zoneout_h};
 }
 
 RecurrentOptions net_options(const RNNOptions& options) {
@@ -48,7 +51,8 @@ RecurrentOptions net_options(const RNNOptions& options) {
           .has_bias = options.bias,
           .is_bidirectional = options.bidirectional,
           .dropout = options.dropout,
-          .has_variational_dropout = options.variational_dropout};
+          .has_variational_dropout = options.variational_dropout,
+          .zoneout_h = options.zoneout_h};
 }
 
 }  // namespace

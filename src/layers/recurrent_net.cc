@@ -24,6 +24,8 @@ void check_options(const RecurrentOptions& options) {
   require_positive(options.hidden_size, "hidden_size");
   require_positive(options.num_layers, "num_layers");
   check_drop_probability(type, "dropout", options.dropout);
+  check_drop_probability(type, "zoneout_h", options.zoneout_h);
+  check_drop_probability(type, "zoneout_c", options.zoneout_c);
   if (options.proj_size >= options.hidden_size) {
     throw Error(type + ": proj_size is " + std::to_string(options.proj_size) +
                 ", expected less than hidden_size " + std::to_string(options.hidden_size));
@@ -249,6 +251,8 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
     record->copy = std::move(copy);
     work.record = record;
   }
+  const Zoneout<T> zoneout{ZoneoutShare<T>(options_.zoneout_h), ZoneoutShare<T>(options_.zoneout_c)};
+  if (options_.zones_out()) work.zoneout = &zoneout;
   if (record != nullptr && (record->recompute || record->random)) {
     run_layers(work, in.threads);
   } else {
@@ -268,7 +272,12 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
 
 template <class T>
 void RecurrentNet<T>::run_cells(std::span<const PackedCell<T>> cells, const RecurrentCall<T>& work,
-                                const RecurrentShape& sizes, const RecurrentPlan& plan) const {
+                                const RecurrentShape& sizes, RecurrentPlan plan) const {
+  // States are mixed row by row after a step, so a row belongs to one thread.
+  if (work.zoneout != nullptr) {
+    plan = {.batch_groups = std::clamp<std::size_t>(plan.threads(), 1, std::max<std::size_t>(sizes.batch, 1)),
+            .ahead_steps = plan.ahead_steps};
+  }
   const BusyThreads busy(plan.threads());
   RecurrentRun<T> run(cells, options_.directions(), work, plan);
   if (!is_verbose()) {
@@ -336,10 +345,27 @@ TensorView<const T> RecurrentNet<T>::layer_input(std::size_t layer, const Recurr
                                                  int threads, Tensor<T>& storage) const {
   if (layer == 0) return record.x;
   const Tensor<T>& below = record.outputs[layer - 1];
-  if (!record.random) return below.view();
+  if (!record.random || !options_.drops_out()) return below.view();
   storage = below;
   mask_below(layer, *record.random).apply(storage, threads);
   return storage.view();
+}
+
+template <class T>
+Zoneout<T> RecurrentNet<T>::zoneout(std::size_t layer, const RecurrentRecord<T>& record, int threads) const {
+  Zoneout<T> made;
+  if (!options_.zones_out()) return made;
+  SLUICE_DCHECK(record.random.has_value());
+  const std::size_t D = options_.directions(), L = options_.num_layers;
+  std::uint64_t mask = record.random->stream() + (options_.drops_out() ? L - 1 : 0) + layer;
+  const auto share = [&](double p, std::size_t features) {
+    const RandomStream random(record.random->seed(), mask);
+    mask += L;
+    return ZoneoutShare<T>(p, random, Shape{record.x.dim(0), record.x.dim(1), D * features}, threads);
+  };
+  if (options_.zoneout_h > 0) made.h = share(options_.zoneout_h, options_.state_size());
+  if (options_.zoneout_c > 0) made.c = share(options_.zoneout_c, options_.hidden_size);
+  return made;
 }
 
 // A recorded call, one layer after the other.
@@ -352,6 +378,8 @@ void RecurrentNet<T>::run_layers(const RecurrentCall<T>& work, int threads) cons
     RecurrentCall<T> one = work;
     Tensor<T> storage;
     one.x = layer_input(layer, record, threads, storage);
+    const Zoneout<T> zoned = record.random ? zoneout(layer, record, threads) : Zoneout<T>();
+    if (record.random && options_.zones_out()) one.zoneout = &zoned;
     if (!is_last) {
       one.y = record.outputs[layer].view();
       one.c_sequence = {};
@@ -389,6 +417,7 @@ void RecurrentNet<T>::recompute(std::size_t layer, TensorView<const T> x, Recurr
     return all.is_null() ? Tensor<T>() : Tensor<T>(all.view().narrow(0, layer * directions, directions));
   };
   Tensor<T> h_n = initial(record.h0), c_n = initial(record.c0);
+  const Zoneout<T> zoned = zoneout(layer, record, threads);
   run_layer(layer,
             {.x = x,
              .lengths = record.lengths,
@@ -396,7 +425,8 @@ void RecurrentNet<T>::recompute(std::size_t layer, TensorView<const T> x, Recurr
              .c_sequence = {},
              .h_n = h_n.data(),
              .c_n = c_n.data(),
-             .record = &record},
+             .record = &record,
+             .zoneout = options_.zones_out() ? &zoned : nullptr},
             threads);
 }
 

@@ -14,6 +14,7 @@
 #include "layers/recurrent_plan.h"
 #include "layers/recurrent_record.h"
 #include "layers/recurrent_run.h"
+#include "layers/zoneout.h"
 #include "sluice/module.h"
 #include "sluice/recurrent.h"
 #include "sluice/state_dict.h"
@@ -33,10 +34,18 @@ struct RecurrentOptions {
   bool has_bias = true;
   bool is_bidirectional = false;
   std::size_t proj_size = 0;
-  double dropout = 0;  ///< between layers, of recorded calls that have a stream to draw from
+  double dropout = 0;  ///< between layers, of recorded calls that have streams to draw from
   bool has_variational_dropout = false;
+  double zoneout_h = 0;
+  double zoneout_c = 0;  ///< LSTM
 
   bool drops_out() const noexcept { return dropout > 0 && num_layers > 1; }
+  bool zones_out() const noexcept { return zoneout_h > 0 || zoneout_c > 0; }
+  /// Masks of a recorded call: one between two layers, then one a layer for h, then one a layer for c.
+  std::size_t masks() const noexcept {
+    return (drops_out() ? num_layers - 1 : 0) + (zoneout_h > 0 ? num_layers : 0) +
+           (zoneout_c > 0 ? num_layers : 0);
+  }
   std::size_t directions() const noexcept { return is_bidirectional ? 2 : 1; }
   std::size_t state_size() const noexcept { return proj_size > 0 ? proj_size : hidden_size; }
   /// Features that layer `layer` takes.
@@ -67,6 +76,8 @@ class RecurrentNet {
                                   Tensor<T>& storage) const;
   /// The mask between two layers, below `layer`.
   DropoutMask mask_below(std::size_t layer, const RandomStream& first) const noexcept;
+  /// What of its old states a layer of a recorded call kept.
+  Zoneout<T> zoneout(std::size_t layer, const RecurrentRecord<T>& record, int threads) const;
   /// Runs a layer of a recorded call again, with the same bits, for what `record` did not keep. `x` is
   /// layer_input.
   void recompute(std::size_t layer, TensorView<const T> x, RecurrentRecord<T>& record, int threads) const;
@@ -95,7 +106,7 @@ class RecurrentNet {
   void run_layers(const RecurrentCall<T>& work, int threads) const;
   void run_layer(std::size_t layer, RecurrentCall<T> work, int threads) const;
   void run_cells(std::span<const PackedCell<T>> cells, const RecurrentCall<T>& work,
-                 const RecurrentShape& sizes, const RecurrentPlan& plan) const;
+                 const RecurrentShape& sizes, RecurrentPlan plan) const;
   void check_input(std::string_view call, TensorView<const T> x, const RecurrentInput<T>& in,
                    std::size_t steps, std::size_t batch) const;
 

@@ -15,7 +15,7 @@ namespace sluice {
 template <class T>
 struct RecurrentRecord {
   // Asked for before the call.
-  std::optional<RandomStream> random;  ///< of the lowest layer's dropout, others follow; none: nothing drops
+  std::optional<RandomStream> random;  ///< of the first mask, others follow (RecurrentOptions::masks)
   bool recompute = false;              ///< no cells, kept, scratch, and no output of the last layer
 
   // Made by the call.

@@ -69,6 +69,9 @@ typename RecurrentRun<T>::Worker RecurrentRun<T>::make_worker(Group& group, std:
   }
   worker.ahead_x.resize(ahead_steps_ * group.rows.size());
   worker.ahead_pre.resize(ahead_steps_ * group.rows.size());
+  if (call_.zoneout != nullptr && call_.c_n != nullptr) {
+    worker.c_before = Tensor<T>({group.rows.size(), cells_[0].hidden_size()});
+  }
   return worker;
 }
 
@@ -185,6 +188,8 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   }
   const bool keeps_c = !c_sequence.is_null();
   const TensorView<T> y = layer_output(layer);
+  walk.y = y;
+  walk.c_sequence = c_sequence;
   const std::ptrdiff_t sign = walk.is_reverse ? -1 : 1;
   walk.strides = {
       .x = ahead_steps_ > 0 ? 0 : sign * walk.x.stride(0),
@@ -232,10 +237,12 @@ void RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
     if (ahead_steps_ > 0 && step % ahead_steps_ == 0) {
       for (const Walk& walk : walks) make_ahead(worker, walk, step, active);
     }
+    if (!worker.c_before.is_null()) save_c(worker, walks[0], active);
     for (std::size_t stage = 0; stage < stages; ++stage) {
       for (const Walk& walk : walks) walk.cell->step(stage, *walk.steps, active, worker.share);
       if (worker.share.count > 1) worker.step_barrier->wait();
     }
+    if (call_.zoneout != nullptr) mix_old_states(worker, walks[0], step, active);
     for (const Walk& walk : walks) walk.steps->advance(active, walk.strides);
     if (worker.layer_groups > 1 && worker.share.index == 0) {
       worker.group->done[walks[0].layer].set(step + 1);
@@ -272,6 +279,30 @@ void RecurrentRun<T>::make_ahead(Worker& worker, const Walk& walk, std::size_t f
     }
   }
   walk.cell->input_part(worker.ahead_x.data(), worker.ahead_pre.data(), count, worker.share);
+}
+
+template <class T>
+void RecurrentRun<T>::save_c(Worker& worker, const Walk& walk, std::size_t active) noexcept {
+  const std::size_t H = walk.cell->hidden_size();
+  for (std::size_t r = 0; r < active; ++r) {
+    std::copy_n(walk.steps->c(r), H, worker.c_before.data() + r * H);
+  }
+}
+
+template <class T>
+void RecurrentRun<T>::mix_old_states(Worker& worker, const Walk& walk, std::size_t step,
+                                     std::size_t active) noexcept {
+  const std::size_t state_size = walk.cell->state_size(), H = walk.cell->hidden_size();
+  const Zoneout<T>& zoneout = *call_.zoneout;
+  for (std::size_t r = 0; r < active; ++r) {
+    const std::size_t b = worker.group->rows[r];
+    const std::size_t time = walk.is_reverse ? worker.group->lengths[r] - 1 - step : step;
+    const std::size_t h_at = walk.direction * state_size, c_at = walk.direction * H;
+    mix_states<T>(zoneout.h.at(time, b, h_at), walk.steps->h(r), &walk.y(time, b, h_at), state_size);
+    if (walk.c_n == nullptr) continue;
+    T* const c = walk.c_sequence ? &walk.c_sequence(time, b, c_at) : walk.c_n + b * H;
+    mix_states<T>(zoneout.c.at(time, b, c_at), worker.c_before.data() + r * H, c, H);
+  }
 }
 
 template <class T>

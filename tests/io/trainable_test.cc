@@ -218,7 +218,7 @@ TEST(TrainableModelDropout, IsKeptInTheFile) {
   const TempFolder folder;
   const std::string architecture = R"([
     {"type": "LSTM", "input_size": 2, "hidden_size": 30, "num_layers": 3, "dropout": 0.25,
-     "variational_dropout": true},
+     "variational_dropout": true, "zoneout_h": 0.05, "zoneout_c": 0.5},
     {"type": "Dropout", "p": 0.1, "variational": true}, {"type": "Dropout"}])";
   const auto begun = TrainableModel<float>::begin(architecture, 3);
   begun.save(folder / "m");
@@ -227,6 +227,8 @@ TEST(TrainableModelDropout, IsKeptInTheFile) {
   const auto& lstm = dynamic_cast<const LSTM<float>&>(loaded.model().modules()[0]);
   EXPECT_EQ(lstm.options().dropout, 0.25);
   EXPECT_TRUE(lstm.options().variational_dropout);
+  EXPECT_EQ(lstm.options().zoneout_h, 0.05);
+  EXPECT_EQ(lstm.options().zoneout_c, 0.5);
   const auto& first = dynamic_cast<const Dropout<float>&>(loaded.model().modules()[1]);
   EXPECT_EQ(first.options().p, 0.1);
   EXPECT_TRUE(first.options().variational);
@@ -238,7 +240,7 @@ TEST(TrainableModelDropout, IsKeptInTheFile) {
     RandomSource random{.seed = 1, .next = next};
     Tape tape;
     const Tensor<float> y = trained.model().modules().record({x.view()}, tape, {.random = &random}).y;
-    EXPECT_EQ(random.next, next + 4);  // two between the layers, and two modules
+    EXPECT_EQ(random.next, next + 10);  // two between the layers, two for each layer, and two modules
     return std::vector<float>(y.span().begin(), y.span().end());
   };
   EXPECT_EQ(output(begun, 0), output(loaded, 0));
@@ -250,8 +252,9 @@ TEST(TrainableModelDropout, WithoutASourceIsRefusedByItsPlace) {
       R"([{"type": "Linear", "in_features": 2, "out_features": 2}, {"type": "Dropout"}])", 0);
   const Tensor<float> x = ramp<float>({4, 2, 2});
   Tape tape;
-  expect_contains(message_of<Error>([&] { trained.model().modules().record({x.view()}, tape, {}); }),
-                  "module 1 (Dropout): Dropout::record: it drops out, but RecordOptions::random is null");
+  expect_contains(
+      message_of<Error>([&] { trained.model().modules().record({x.view()}, tape, {}); }),
+      "module 1 (Dropout): Dropout::record: it drops out or zones out, but RecordOptions::random is null");
 }
 
 TEST(TrainableModelRefuses, Cells) {

@@ -178,8 +178,8 @@ TEST(Dropout, WithoutASourceIsRefused) {
   const Tensor<float> x = ones<float>({4, 2, 3});
   Tape tape;
   EXPECT_EQ(message_of<Error>([&] { Dropout<float>().record({x.view()}, tape, {}); }),
-            "Dropout::record: it drops out, but RecordOptions::random is null; expected a RandomSource to "
-            "draw from");
+            "Dropout::record: it drops out or zones out, but RecordOptions::random is null; expected a "
+            "RandomSource");
   const auto lstm = [&](std::size_t layers) {
     RecurrentOptions sizes = test::options_of(CellKind::kLstm, 3, 4, layers);
     return LSTM<float>({.input_size = 3, .hidden_size = 4, .num_layers = layers, .dropout = 0.5},
@@ -187,7 +187,7 @@ TEST(Dropout, WithoutASourceIsRefused) {
   };
   EXPECT_EQ(
       message_of<Error>([&] { lstm(2).record({x.view()}, tape, {}); }),
-      "LSTM::record: it drops out, but RecordOptions::random is null; expected a RandomSource to draw from");
+      "LSTM::record: it drops out or zones out, but RecordOptions::random is null; expected a RandomSource");
   EXPECT_EQ(tape.size(), 0u);
   // There is nothing between the layers of one.
   EXPECT_NO_THROW(lstm(1).record({x.view()}, tape, {}));

@@ -57,7 +57,7 @@ template <class T>
 RecurrentRecord<T> new_record(const RecurrentOptions& options, bool recompute = false) {
   RecurrentRecord<T> record;
   record.recompute = recompute;
-  if (options.drops_out()) record.random = RandomStream(4, 2);
+  if (options.masks() > 0) record.random = RandomStream(4, 2);
   return record;
 }
 
@@ -86,7 +86,7 @@ double loss_of(const RecurrentOptions& options, const StateDict<double>& weights
   RecurrentRecord<double> record = new_record<double>(options);
   const RecurrentOutput<double> out =
       net.forward(x, in, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<double>(),
-                  options.drops_out() ? &record : nullptr);
+                  options.masks() > 0 ? &record : nullptr);
   return Loss<double>(out).of(out);
 }
 
@@ -275,6 +275,43 @@ std::vector<RecurrentOptions> every_dropping_kind(std::size_t input_size, std::s
     all[i].has_variational_dropout = i % 2 == 1;
   }
   return all;
+}
+
+// Every kind, two layers that zone out; every other one drops out, too.
+std::vector<RecurrentOptions> every_zoning_kind(std::size_t input_size, std::size_t hidden_size) {
+  std::vector<RecurrentOptions> all = every_kind(input_size, hidden_size, 2, true);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i].zoneout_h = 0.3;
+    if (all[i].kind == CellKind::kLstm) all[i].zoneout_c = 0.4;
+    if (i % 2 == 0) all[i].dropout = 0.2;
+  }
+  RecurrentOptions only_c = options_of(CellKind::kLstm, input_size, hidden_size);
+  only_c.zoneout_c = 0.5;
+  all.push_back(only_c);
+  return all;
+}
+
+TEST(RecurrentBackward, ZoneoutEqualsCentralDifferences) {
+  for (const RecurrentOptions& options : every_zoning_kind(2, 5)) {
+    for (const bool with_lengths : {false, true}) expect_gradients(options, 4, 4, with_lengths);
+  }
+  for (const RecurrentOptions& options : every_zoning_kind(1, 17)) expect_gradients(options, 3, 2, true);
+}
+
+TEST(RecurrentBackward, ZoneoutOnAnyNumberOfThreadsAndRecomputedGivesTheSameBits) {
+  for (const RecurrentOptions& options : every_zoning_kind(40, 70)) {
+    SCOPED_TRACE(describe(options));
+    const StateDict<float> weights = test::random_weights<float>(options);
+    const RandomCall<float> call(options, 9, 11);
+    const RecurrentInput<float> in = call.input();
+    const Gradients<float> want = run_backward<float>(options, weights, call.x, in, nullptr, 1);
+    for (const int threads : {1, 2, 3}) {
+      for (const bool recompute : {false, true}) {
+        expect_same_gradients(run_backward<float>(options, weights, call.x, in, nullptr, threads, recompute),
+                              want);
+      }
+    }
+  }
 }
 
 TEST(RecurrentBackward, DropoutBetweenLayersEqualsCentralDifferences) {
