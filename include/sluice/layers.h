@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The modules that stand around recurrent layers: Linear, Embedding, Conv1d, LayerNorm, activations,
+// The modules that stand around recurrent layers: Linear, Embedding, Conv1d, LayerNorm, activations, Dropout,
 // LastStep, MeanOverTime, and Sequential that runs them in order.
 #pragma once
 
@@ -229,6 +229,36 @@ class Activation : public Module<T> {
   const kernels::GateMath<T>* math_;  // of the instruction set that was active when this was made
 };
 
+struct DropoutOptions {
+  double p = 0.5;            ///< the probability of an element to be dropped, 0 to 1
+  bool variational = false;  ///< one mask a row and feature, the same at each step (Gal and Ghahramani 2016)
+};
+
+/// torch.nn.Dropout (Srivastava et al. 2014): record() sets elements to zero with probability p and
+/// multiplies the others by 1 / (1 - p), so that the mean stays. run() and steps change nothing. Where p > 0,
+/// each recorded run takes a stream of RecordOptions::random; the mask depends on that and on the shape
+/// alone.
+template <class T = float>
+class Dropout : public Module<T> {
+ public:
+  /// Throws Error for a p outside 0 to 1.
+  explicit Dropout(const DropoutOptions& options = {});
+
+  const DropoutOptions& options() const noexcept { return options_; }
+
+  std::string_view type() const noexcept override { return "Dropout"; }
+  std::size_t output_size(std::size_t input_size) const override { return input_size; }
+  double flops_per_step(std::size_t) const override { return 0; }
+  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
+  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
+                     const BackwardOptions& options) const override;
+
+ private:
+  DropoutOptions options_;
+};
+
 /// The output of each row's last valid step: [T, B, F] -> [1, B, F]. A row of length 0 gives zeros.
 template <class T = float>
 class LastStep : public Module<T> {
@@ -306,6 +336,8 @@ extern template class LayerNorm<float>;
 extern template class LayerNorm<double>;
 extern template class Activation<float>;
 extern template class Activation<double>;
+extern template class Dropout<float>;
+extern template class Dropout<double>;
 extern template class LastStep<float>;
 extern template class LastStep<double>;
 extern template class MeanOverTime<float>;

@@ -20,6 +20,7 @@ template <class T>
 class Parameters;
 struct GateStatistics;
 class CarriedState;
+struct RandomSource;
 
 /// A parameter of a module: its full name, prefix included, and its shape.
 struct ParameterInfo {
@@ -53,6 +54,12 @@ struct RecordOptions {
   /// Where recurrent modules begin, and leave the states that they end with (sluice/carried_state.h); null:
   /// they begin with zeros. Modules that need steps beyond a window then throw Error.
   CarriedState* carried = nullptr;
+  /// The caller's (sluice/random.h). Each mask of a module that drops or zones out takes a stream of it;
+  /// without one such a module throws Error.
+  RandomSource* random = nullptr;
+  /// Recurrent layers keep no gates but make them again on the way back: less memory, one more run. The bits
+  /// of the gradients are the same; the module must still have the parameters of the run.
+  bool recompute = false;
 
   RunOptions run() const noexcept { return {threads}; }
 };
@@ -100,8 +107,9 @@ class Module {
   /// Throws Error where the module cannot run step by step (it needs steps to come).
   virtual std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const = 0;
 
-  /// As run(), with the same bits, and puts on the tape what backward() needs. in.x must live until then.
-  /// Throws also Error where the module cannot be trained.
+  /// As run(), with the same bits but for what drops out or is otherwise for training only, and puts on the
+  /// tape what backward() needs. in.x must live until then. Throws also Error where the module cannot be
+  /// trained.
   virtual SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const;
   /// Takes the run that was recorded last off the tape. From the loss's gradient with respect to that run's
   /// output, `grad` [T', B, F'], contiguous, adds to the gradients of this module's parameters in

@@ -60,6 +60,23 @@ class RandomStream {
   std::uint64_t stream_;
 };
 
+/// What training draws from as it goes: the streams of a seed, one after the other. Two numbers, so that a
+/// checkpoint can hold it, and a training that goes on with them draws what it would have drawn. Belongs to
+/// one thread at a time.
+struct RandomSource {
+  std::uint64_t seed = 0;
+  std::uint64_t next = 0;  ///< streams that were taken so far
+
+  /// The first of `count` streams, which follow each other by number. They are numbered from kStreams, apart
+  /// from those of init and from small numbers.
+  constexpr RandomStream take(std::uint64_t count = 1) noexcept {
+    const RandomStream first(seed, kStreams + next);
+    next += count;
+    return first;
+  }
+  static constexpr std::uint64_t kStreams = std::uint64_t{1} << 62;
+};
+
 /// 0 .. n-1 in an order in which each is as likely as any (Fisher and Yates; Durstenfeld 1964). Takes the
 /// numbers [0, n) of the stream.
 std::vector<std::size_t> random_permutation(std::size_t n, const RandomStream& random);

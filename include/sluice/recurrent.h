@@ -34,6 +34,12 @@ struct LSTMOptions {
   /// It is an LSTMCell, run over time: its parameters have the names "weight_ih", "weight_hh", ..., and there
   /// is one layer, one direction and no projection.
   bool is_cell = false;
+  double dropout = 0;                ///< p of what record() drops of each layer's output but the last
+  bool variational_dropout = false;  ///< the same mask at each step, as DropoutOptions::variational
+  /// Zoneout (Krueger et al. 2017): after each step a unit of h, or of c, has its old value again with this
+  /// probability where record() trains. run() and steps take the mean: p old + (1 - p) new.
+  double zoneout_h = 0;
+  double zoneout_c = 0;
 };
 
 struct GRUOptions {
@@ -44,7 +50,10 @@ struct GRUOptions {
   bool batch_first = false;
   bool bidirectional = false;
   GRUReset reset = GRUReset::kAfter;
-  bool is_cell = false;  ///< as in LSTMOptions
+  bool is_cell = false;              ///< as in LSTMOptions
+  double dropout = 0;                ///< as LSTMOptions
+  bool variational_dropout = false;  ///< as LSTMOptions
+  double zoneout_h = 0;              ///< as LSTMOptions
 };
 
 struct RNNOptions {
@@ -55,7 +64,10 @@ struct RNNOptions {
   bool bias = true;
   bool batch_first = false;
   bool bidirectional = false;
-  bool is_cell = false;  ///< as in LSTMOptions
+  bool is_cell = false;              ///< as in LSTMOptions
+  double dropout = 0;                ///< as LSTMOptions
+  bool variational_dropout = false;  ///< as LSTMOptions
+  double zoneout_h = 0;              ///< as LSTMOptions
 };
 
 /// The optional arguments of a call. L layers, D directions, B rows.
@@ -121,8 +133,10 @@ class LSTM : public Module<T> {
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
                              RecurrentOutput<T>&& reuse = {}) const;
   /// As forward(), with the same bits, and puts on the tape what the way back needs: a call with initial and
-  /// final states that take part in training. x must live until then; h0 and c0 are copied.
-  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const;
+  /// final states that take part in training. x must live until then; h0 and c0 are copied. Of `options`,
+  /// `threads` and `carried` count for nothing: `in` has them.
+  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
+                            const RecordOptions& options = {}) const;
   /// Takes the call that was recorded last off the tape, adds to the gradients of the parameters, as
   /// Module::backward, and returns those of what the call took. Throws Error if another module's run is on
   /// top, ShapeError.
@@ -160,7 +174,8 @@ class GRU : public Module<T> {
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
                              RecurrentOutput<T>&& reuse = {}) const;
   /// As LSTM's; there is no c.
-  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const;
+  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
+                            const RecordOptions& options = {}) const;
   RecurrentInputGradients<T> backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
                                       Parameters<T>& parameters, const BackwardOptions& options = {}) const;
   const GRUOptions& options() const noexcept { return options_; }
@@ -195,7 +210,8 @@ class RNN : public Module<T> {
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
                              RecurrentOutput<T>&& reuse = {}) const;
   /// As LSTM's; there is no c.
-  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const;
+  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
+                            const RecordOptions& options = {}) const;
   RecurrentInputGradients<T> backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
                                       Parameters<T>& parameters, const BackwardOptions& options = {}) const;
   const RNNOptions& options() const noexcept { return options_; }

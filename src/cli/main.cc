@@ -81,7 +81,7 @@ void add_train(CLI::App& app, TrainArguments& a) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
   train->add_flag("--shuffle", a.shuffle,
                   "Another order of the rows each epoch; without it that of the file");
-  train->add_option("--seed", a.seed, "Of first values and of --shuffle (default: 0)");
+  train->add_option("--seed", a.seed, "Of first values, --shuffle and dropout (default: 0)");
   train
       ->add_option("--validation-split", a.validation_split,
                    "This share of the rows, the last ones, is only measured")

@@ -172,7 +172,8 @@ class Training {
         data_(load_data(arguments, trained_.model())),
         optimizer_(make_optimizer(arguments, trained_.parameters())),
         schedule_(make_schedule(arguments)),
-        gate_log_(arguments.gates, arguments.gradients) {
+        gate_log_(arguments.gates, arguments.gradients),
+        random_{.seed = arguments.seed} {
     if (schedule_ != nullptr) optimizer_->set_lr(schedule_->lr());
     const auto held_out =
         static_cast<std::size_t>(std::floor(arguments.validation_split * static_cast<double>(data_.rows())));
@@ -223,6 +224,7 @@ class Training {
     CheckpointFacts facts = facts_;
     facts["epoch"] = std::to_string(epochs_.size());
     facts["step"] = std::to_string(step_);
+    facts["random"] = std::to_string(random_.next);
     facts["log"] = write_log(epochs_);
     if (schedule_ != nullptr) facts["schedule_state"] = schedule_->state();
     if (gate_log_.is_wanted()) {
@@ -232,12 +234,13 @@ class Training {
     save_checkpoint(arguments_.resume, trained_.parameters(), *optimizer_, facts);
   }
 
-  // Random numbers are functions of the seed, epoch and step, so nothing else has to be kept of them.
+  // Random numbers are functions of the seed and a count, so nothing else has to be kept of them.
   void go_on() {
     const std::string& path = arguments_.resume;
     check_facts(path, SafetensorsFile::open(path).metadata(), facts_);
     const CheckpointFacts found = load_checkpoint(path, trained_.parameters(), *optimizer_);
     step_ = count_fact(path, found, "step");
+    random_.next = count_fact(path, found, "random");
     if (found.contains("gates")) gate_log_.go_on({found.at("gates"), fact(path, found, "gradients")});
     try {
       if (schedule_ != nullptr) schedule_->load_state(fact(path, found, "schedule_state"));
@@ -299,8 +302,9 @@ class Training {
   double train_step(const BatchView<T>& batch, CarriedState* carried) {
     Parameters<T>& parameters = trained_.parameters();
     const Sequential<T>& modules = trained_.model().modules();
-    const SequenceOutput<T> out = modules.record(
-        {batch.x, batch.lengths}, tape_, RecordOptions{.threads = arguments_.threads, .carried = carried});
+    const SequenceOutput<T> out =
+        modules.record({batch.x, batch.lengths}, tape_,
+                       RecordOptions{.threads = arguments_.threads, .carried = carried, .random = &random_});
     const LossOutput<T> loss = loss_of(arguments_.loss, out, batch, true, arguments_.threads);
     if (!std::isfinite(loss.value)) return loss.value;
     parameters.zero_grad();
@@ -341,6 +345,7 @@ class Training {
   std::unique_ptr<Schedule> schedule_;
   GateLog gate_log_;
   Tape tape_;
+  RandomSource random_;  // for dropout; what it has given so far belongs to where the training stands
   std::size_t training_rows_ = 0;
   std::size_t window_ = 0;  // steps of a window, 0 if sequences are gone through whole
   CheckpointFacts facts_;

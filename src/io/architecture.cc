@@ -60,15 +60,13 @@ class Builder {
   void add_module(const std::string& type, OptionReader& options, const std::string& prefix,
                   Sequential<T>& sequence) {
     try {
-      if (type == "Dropout") {  // changes nothing when a model is run
-        options.number("p", 0.5);
-        options.ignore("inplace");
-        options.finish();
-        return;
-      }
       std::unique_ptr<Module<T>> module = make_module(type, options, prefix);
       options.finish();
-      if (type != "Sequential") features_ = output_features(*module, options);
+      if (type != "Sequential") {
+        has_modules_ = true;
+        // Dropout takes any number of features, and gives as many.
+        if (type != "Dropout") features_ = output_features(*module, options);
+      }
       sequence.add(std::move(module));
     } catch (const Error& error) {
       const std::string what = error.what();
@@ -89,6 +87,7 @@ class Builder {
     if (type == "Linear") return make_linear(options, prefix);
     if (type == "Conv1d") return make_conv1d(options, prefix);
     if (type == "LayerNorm") return make_layer_norm(options, prefix);
+    if (type == "Dropout") return make_dropout(options);
     if (type == "LastStep") return std::make_unique<LastStep<T>>();
     if (type == "MeanOverTime") return std::make_unique<MeanOverTime<T>>();
     if (type == "Sequential") {
@@ -112,7 +111,9 @@ class Builder {
     if (!is_cell) {
       read.num_layers = options.size("num_layers", 1, 1);
       read.bidirectional = options.boolean("bidirectional", false);
-      options.number("dropout", 0);  // between layers, in training only
+      read.dropout = options.number("dropout", 0);
+      read.variational_dropout = options.boolean("variational_dropout", false);
+      read.zoneout_h = options.number("zoneout_h", 0);
       // Before anything is made for so many layers.
       const std::string last = prefix + "weight_ih_l" + std::to_string(read.num_layers - 1);
       if (!weights_.contains(last) && !weights_.makes_missing()) {
@@ -129,7 +130,10 @@ class Builder {
 
   std::unique_ptr<Module<T>> make_lstm(OptionReader& options, const std::string& prefix, bool is_cell) {
     LSTMOptions read = read_recurrent<LSTMOptions>(options, prefix, is_cell);
-    if (!is_cell) read.proj_size = options.size("proj_size", 0, 0);
+    if (!is_cell) {
+      read.proj_size = options.size("proj_size", 0, 0);
+      read.zoneout_c = options.number("zoneout_c", 0);
+    }
     return used(std::make_unique<LSTM<T>>(read, weights_, prefix));
   }
 
@@ -148,7 +152,7 @@ class Builder {
   // --- the rest ---
 
   std::unique_ptr<Module<T>> make_embedding(OptionReader& options, const std::string& prefix) {
-    if (features_) throw Error("an Embedding takes indices, so it can only be the first module");
+    if (has_modules_) throw Error("an Embedding takes indices, so it can only be the first module");
     EmbeddingOptions read;
     read.num_embeddings = options.size("num_embeddings", 1);
     read.embedding_dim = options.size("embedding_dim", 1);
@@ -192,6 +196,14 @@ class Builder {
     read.elementwise_affine = options.boolean("elementwise_affine", true);
     read.bias = options.boolean("bias", true);
     return used(std::make_unique<LayerNorm<T>>(read, weights_, prefix));
+  }
+
+  std::unique_ptr<Module<T>> make_dropout(OptionReader& options) {
+    DropoutOptions read;
+    read.p = options.number("p", read.p);
+    read.variational = options.boolean("variational", false);
+    options.ignore("inplace");
+    return std::make_unique<Dropout<T>>(read);
   }
 
   std::unique_ptr<Module<T>> make_activation(const std::string& type, OptionReader& options) {
@@ -241,6 +253,7 @@ class Builder {
   std::set<std::string> used_;
   std::optional<std::size_t> features_;  // that come out of the modules so far
   std::optional<bool> batch_first_;
+  bool has_modules_ = false;
   std::size_t input_size_ = 0;
   bool takes_indices_ = false;
 };

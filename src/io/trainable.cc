@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "io/json.h"
 #include "sluice/error.h"
 #include "sluice/init.h"
 #include "sluice/safetensors.h"
@@ -27,42 +26,17 @@ void begin_parameters(const Module<T>& module, Parameters<T>& parameters, std::u
   init::reset_parameters(parameters, module.type(), name.substr(0, name.rfind("weight")), seed);
 }
 
-// Throws Error if a module of the architecture cannot be trained: one that drops out, which running ignores
-// and training must not.
-void check_trainable(const Json& value) {
-  if (value.is_array()) {
-    for (const Json& element : value) check_trainable(element);
-    return;
-  }
-  if (!value.is_object()) return;
-  std::string type;
-  if (value.contains("type") && value["type"].is_string()) type = value["type"].get<std::string>();
-  // PyTorch's Dropout has p = 0.5 where nothing is said.
-  bool drops = type == "Dropout" && !value.contains("p");
-  for (const char* key : {"dropout", "p"}) {
-    drops = drops || (value.contains(key) && value[key].is_number() && value[key].get<double>() > 0);
-  }
-  if (drops) throw Error("the architecture has dropout, which this version does not train with");
-  for (const auto& [key, inner] : value.items()) check_trainable(inner);
-}
-
 }  // namespace
 
 template <class T>
 TrainableModel<T> TrainableModel<T>::load(const std::string& path, const LoadOptions& options) {
   TrainableModel trained(Model<T>::load(path, options));
-  try {
-    check_trainable(parse_json(trained.model_.architecture()).value);
-  } catch (const Error& error) {
-    throw FileError(path + ": " + error.what());
-  }
   trained.parameters_.load(SafetensorsFile::open(path).template state_dict<T>());
   return trained;
 }
 
 template <class T>
 TrainableModel<T> TrainableModel<T>::begin(const std::string& architecture, std::uint64_t seed) {
-  check_trainable(parse_json(architecture).value);
   StateDict<T> zeros;
   zeros.make_missing([](const std::string&, const Shape& shape) { return Tensor<T>(shape); });
   TrainableModel trained(Model<T>::from_architecture(architecture, zeros));

@@ -63,7 +63,7 @@ LSTMState<T> run_cell(const RecurrentNet<T>& net, TensorView<const T> x, TensorV
   if (c) check_shape(call, "c", c.shape(), state);
   const RecurrentInput<T> in{.h0 = as_sequence(h), .c0 = as_sequence(c)};
   constexpr auto kLayout = SequenceLayout::kTimeFirst;
-  RecurrentOutput<T> out = tape != nullptr ? record_call(net, as_sequence(x), in, kLayout, *tape)
+  RecurrentOutput<T> out = tape != nullptr ? record_call(net, as_sequence(x), in, kLayout, *tape, {})
                                            : net.forward(as_sequence(x), in, kLayout);
   return {as_step(std::move(out.h_n)), as_step(std::move(out.c_n))};
 }

@@ -23,7 +23,11 @@ RecurrentOptions net_options(const LSTMOptions& options) {
           .num_layers = options.num_layers,
           .has_bias = options.bias,
           .is_bidirectional = options.bidirectional,
-          .proj_size = options.proj_size};
+          .proj_size = options.proj_size,
+          .dropout = options.dropout,
+          .has_variational_dropout = options.variational_dropout,
+          .zoneout_h = options.zoneout_h,
+          .zoneout_c = options.zoneout_c};
 }
 
 RecurrentOptions net_options(const GRUOptions& options) {
@@ -34,7 +38,10 @@ RecurrentOptions net_options(const GRUOptions& options) {
           .hidden_size = options.hidden_size,
           .num_layers = options.num_layers,
           .has_bias = options.bias,
-          .is_bidirectional = options.bidirectional};
+          .is_bidirectional = options.bidirectional,
+          .dropout = options.dropout,
+          .has_variational_dropout = options.variational_dropout,
+          .zoneout_h = options.zoneout_h};
 }
 
 RecurrentOptions net_options(const RNNOptions& options) {
@@ -45,7 +52,10 @@ RecurrentOptions net_options(const RNNOptions& options) {
           .hidden_size = options.hidden_size,
           .num_layers = options.num_layers,
           .has_bias = options.bias,
-          .is_bidirectional = options.bidirectional};
+          .is_bidirectional = options.bidirectional,
+          .dropout = options.dropout,
+          .has_variational_dropout = options.variational_dropout,
+          .zoneout_h = options.zoneout_h};
 }
 
 }  // namespace
@@ -67,8 +77,9 @@ RecurrentOutput<T> LSTM<T>::forward(TensorView<const T> x, const RecurrentInput<
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
-RecurrentOutput<T> LSTM<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const {
-  return record_call(*net_, x, in, layout_of(options_.batch_first), tape);
+RecurrentOutput<T> LSTM<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
+                                   const RecordOptions& options) const {
+  return record_call(*net_, x, in, layout_of(options_.batch_first), tape, options);
 }
 template <class T>
 RecurrentInputGradients<T> LSTM<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
@@ -127,8 +138,9 @@ RecurrentOutput<T> GRU<T>::forward(TensorView<const T> x, const RecurrentInput<T
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
-RecurrentOutput<T> GRU<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const {
-  return record_call(*net_, x, in, layout_of(options_.batch_first), tape);
+RecurrentOutput<T> GRU<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
+                                  const RecordOptions& options) const {
+  return record_call(*net_, x, in, layout_of(options_.batch_first), tape, options);
 }
 template <class T>
 RecurrentInputGradients<T> GRU<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
@@ -186,8 +198,9 @@ RecurrentOutput<T> RNN<T>::forward(TensorView<const T> x, const RecurrentInput<T
   return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
 }
 template <class T>
-RecurrentOutput<T> RNN<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape) const {
-  return record_call(*net_, x, in, layout_of(options_.batch_first), tape);
+RecurrentOutput<T> RNN<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
+                                  const RecordOptions& options) const {
+  return record_call(*net_, x, in, layout_of(options_.batch_first), tape, options);
 }
 template <class T>
 RecurrentInputGradients<T> RNN<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,

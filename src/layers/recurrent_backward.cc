@@ -78,7 +78,7 @@ void add_to(const T* from, T* to, std::size_t n) noexcept {
 
 template <class T>
 RecurrentBackward<T>::RecurrentBackward(const RecurrentNet<T>& net, const StateDict<T>& weights)
-    : options_(net.options()), kernels_(&net.cell(0).kernels()) {
+    : net_(&net), options_(net.options()), kernels_(&net.cell(0).kernels()) {
   for (std::size_t layer = 0; layer < options_.num_layers; ++layer) {
     for (std::size_t direction = 0; direction < options_.directions(); ++direction) {
       const std::vector<ParameterInfo> names = net.cell_parameters(layer, direction);
@@ -128,7 +128,7 @@ class RecurrentCellBackward {
 
   RecurrentCellBackward(const Call& call, std::size_t layer, std::size_t direction,
                         const PackedWeights<T>& state, const PackedWeights<T>* second,
-                        GateMeasure<T>* measure)
+                        GateMeasure<T>* measure, const Zoneout<T>* zoneout)
       : call_(call),
         layer_(layer),
         direction_(direction),
@@ -136,11 +136,21 @@ class RecurrentCellBackward {
         lists_(lists_of(call.options.kind)),
         state_(state),
         second_(second),
-        measure_(measure) {
+        measure_(measure),
+        zoneout_(zoneout) {
     const std::size_t lanes = call.kernels.lanes;
     padded_ = (call.options.hidden_size + lanes - 1) / lanes * lanes;
     pre_ = make_list(lists_.state.count * padded_);
     if (lists_.second) pre_second_ = make_list(lists_.second->count * padded_);
+    if (zoneout != nullptr) {
+      const std::size_t H = call.options.hidden_size, state_size = call.options.state_size();
+      grad_h_ = Tensor<T>({call.batch, state_size});
+      old_h_ = Tensor<T>({call.batch, state_size});
+      old_c_ = Tensor<T>({call.batch, H});
+      new_c_ = Tensor<T>({call.batch, H});
+      const Tensor<T> zeros({state_size, 1});
+      no_weights_ = pack_plain<T>(zeros.view(), {}, {}, {});
+    }
     if (call.options.proj_size > 0) projected_ = Tensor<T>({call.steps, call.batch, call.options.proj_size});
     const std::size_t batch = call.batch;
     carry_ = Tensor<T>({batch, call.options.hidden_size});
@@ -321,7 +331,8 @@ class RecurrentCellBackward {
     finish_rows(order, from, to, h_n);
   }
 
-  // Makes the gradient of h that run_step makes on its way and does not keep: grad + U^T later + carry.
+  // Makes the gradient of h that run_step makes on its way and does not keep: grad + U^T later + carry, and
+  // what zoneout brought back.
   void measure_step(const std::vector<std::size_t>& order, const std::vector<BackwardRow<T>>& rows,
                     std::vector<const T*>& from, std::vector<T*>& to, std::size_t active,
                     std::size_t step) noexcept {
@@ -335,6 +346,7 @@ class RecurrentCellBackward {
       const std::size_t row = order[i];
       if (rows[i].grad != nullptr) add_to(rows[i].grad, to[i], state_size);
       if (carries_h()) add_to(rows[i].carry, to[i], state_size);
+      if (zoneout_ != nullptr) add_to(old_h_.data() + row * state_size, to[i], state_size);
       measure_->add_gradient(time(row, step), row, to[i], state_size);
       measure_->count(row, rows[i].kept, output_of(row, step));
     }
@@ -347,6 +359,8 @@ class RecurrentCellBackward {
       return kernels::BlockSweep{0, weights.matrix.blocks, is_downward};
     };
     const kernels::PackedGemm<T>& kernels = call_.kernels;
+    const PackedWeights<T>& state = zoneout_ != nullptr ? no_weights_ : state_;
+    if (zoneout_ != nullptr) begin_zoned_step(order, rows, from, to, active, step, sweep(state_));
     switch (call_.options.kind) {
       case CellKind::kLstm:
         if (call_.options.proj_size > 0) {
@@ -355,7 +369,7 @@ class RecurrentCellBackward {
             from[i] = rows[i].later;
             to[i] = at(projected_, time(order[i], step), order[i]);
           }
-          kernels.linear(state_.matrix, from.data(), to.data(), active, sweep(state_));
+          kernels.linear(state.matrix, from.data(), to.data(), active, sweep(state));
           for (std::size_t i = 0; i < active; ++i) {
             if (rows[i].grad != nullptr) add_to(rows[i].grad, to[i], call_.options.proj_size);
             rows[i].grad = nullptr;
@@ -363,14 +377,14 @@ class RecurrentCellBackward {
           }
           kernels.lstm_backward(second_->matrix, rows.data(), active, sweep(*second_));
         } else {
-          kernels.lstm_backward(state_.matrix, rows.data(), active, sweep(state_));
+          kernels.lstm_backward(state.matrix, rows.data(), active, sweep(state));
         }
         break;
       case CellKind::kGru:
-        kernels.gru_backward(state_.matrix, rows.data(), active, sweep(state_));
+        kernels.gru_backward(state.matrix, rows.data(), active, sweep(state));
         break;
       case CellKind::kGruBefore:
-        kernels.gru_before_candidate_backward(state_.matrix, rows.data(), active, sweep(state_));
+        kernels.gru_before_candidate_backward(state.matrix, rows.data(), active, sweep(state));
         for (std::size_t i = 0; i < active; ++i) {
           rows[i].grad = nullptr;
           rows[i].later = rows[i].pre_x;
@@ -378,11 +392,64 @@ class RecurrentCellBackward {
         kernels.gru_before_gates_backward(second_->matrix, rows.data(), active, sweep(*second_));
         break;
       case CellKind::kRnnTanh:
-        kernels.rnn_tanh_backward(state_.matrix, rows.data(), active, sweep(state_));
+        kernels.rnn_tanh_backward(state.matrix, rows.data(), active, sweep(state));
         break;
       case CellKind::kRnnRelu:
-        kernels.rnn_relu_backward(state_.matrix, rows.data(), active, sweep(state_));
+        kernels.rnn_relu_backward(state.matrix, rows.data(), active, sweep(state));
         break;
+    }
+    if (zoneout_ != nullptr) end_zoned_step(order, active);
+  }
+
+  // The gradient of each mixed state goes to the old one and to the new one by their shares: that of the new
+  // h stands in grad_h_ then, and `rows` are such that the kernels add nothing to it.
+  void begin_zoned_step(const std::vector<std::size_t>& order, std::vector<BackwardRow<T>>& rows,
+                        std::vector<const T*>& from, std::vector<T*>& to, std::size_t active,
+                        std::size_t step, kernels::BlockSweep sweep) noexcept {
+    const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
+    const std::size_t lanes = call_.kernels.lanes;
+    for (std::size_t i = 0; i < active; ++i) {
+      from[i] = rows[i].later;
+      to[i] = grad_h_.data() + order[i] * state_size;
+    }
+    call_.kernels.linear(state_.matrix, from.data(), to.data(), active, sweep);
+    for (std::size_t i = 0; i < active; ++i) {
+      const std::size_t row = order[i], t = time(row, step);
+      T* const grad = to[i];
+      T* const old_h = old_h_.data() + row * state_size;
+      T* const carry = carry_.data() + row * H;
+      const auto h_share = zoneout_->h.at(t, row, direction_ * state_size);
+      if (rows[i].grad != nullptr) add_to(rows[i].grad, grad, state_size);
+      add_to(old_h, grad, state_size);
+      for (std::size_t k = 0; k < state_size; ++k) {
+        old_h[k] = h_share[k] * grad[k];
+        grad[k] *= 1 - h_share[k];
+      }
+      rows[i].grad = grad;
+      rows[i].later = kNoGradient;
+      if (call_.options.kind != CellKind::kLstm) continue;
+      T* const old_c = old_c_.data() + row * H;
+      T* const new_c = new_c_.data() + row * H;
+      const auto c_share = zoneout_->c.at(t, row, direction_ * H);
+      for (std::size_t k = 0; k < H; ++k) {
+        old_c[k] = c_share[k] * carry[k];
+        carry[k] *= 1 - c_share[k];
+        // c before it was mixed, from which h was made.
+        const T* const gates = rows[i].kept + k / lanes * 4 * lanes + k % lanes;
+        new_c[k] = gates[lanes] * rows[i].before[k] + gates[0] * gates[2 * lanes];
+      }
+      rows[i].state = new_c;
+    }
+  }
+  // What the kernels carry on to the step before is then of the old states alone.
+  void end_zoned_step(const std::vector<std::size_t>& order, std::size_t active) noexcept {
+    const std::size_t H = call_.options.hidden_size;
+    for (std::size_t i = 0; i < active; ++i) {
+      T* const carry = carry_.data() + order[i] * H;
+      if (call_.options.kind == CellKind::kLstm) add_to(old_c_.data() + order[i] * H, carry, H);
+      if (!carries_h()) continue;
+      add_to(carry, old_h_.data() + order[i] * H, H);
+      std::fill_n(carry, H, T{0});
     }
   }
 
@@ -401,6 +468,12 @@ class RecurrentCellBackward {
       to[count++] = grad;
     }
     call_.kernels.linear(state_.matrix, from.data(), to.data(), count, {0, state_.matrix.blocks});
+    if (zoneout_ != nullptr) {
+      for (const std::size_t row : order) {
+        if (call_.length(row) > 0)
+          add_to(old_h_.data() + row * state_size, grad_h0_.data() + row * state_size, state_size);
+      }
+    }
     if (!carries_h()) return;
     for (const std::size_t row : order) {
       if (call_.length(row) > 0)
@@ -446,18 +519,25 @@ class RecurrentCellBackward {
   Lists lists_;
   const PackedWeights<T>& state_;
   const PackedWeights<T>* second_;
-  GateMeasure<T>* measure_;  // or null
-  std::size_t padded_ = 0;   // hidden_size in whole vectors
-  Tensor<T> pre_;            // [T, B, list]
-  Tensor<T> pre_second_;     // [T, B, list]
-  Tensor<T> projected_;      // [T, B, P]: gradients of h
-  Tensor<T> carry_;          // [B, H]
-  Tensor<T> last_;           // [B, H_out]: gradients of the last step's output and of h_n
-  Tensor<T> grad_h0_;        // [B, H_out]
+  GateMeasure<T>* measure_;             // or null
+  const Zoneout<T>* zoneout_;           // null: none
+  static constexpr T kNoGradient[1]{};  // what no_weights_ reads
+  PackedWeights<T> no_weights_;         // [H_out, 1] zeros, in place of state_
+  std::size_t padded_ = 0;              // hidden_size in whole vectors
+  Tensor<T> pre_;                       // [T, B, list]
+  Tensor<T> pre_second_;                // [T, B, list]
+  Tensor<T> projected_;                 // [T, B, P]: gradients of h
+  Tensor<T> carry_;                     // [B, H]
+  Tensor<T> last_;                      // [B, H_out]: gradients of the last step's output and of h_n
+  Tensor<T> grad_h0_;                   // [B, H_out]
+  Tensor<T> grad_h_;                    // zoneout: [B, H_out], of the new h
+  Tensor<T> old_h_;                     // [B, H_out], of the old h by its share
+  Tensor<T> old_c_;                     // [B, H], of the old c
+  Tensor<T> new_c_;                     // [B, H]
 };
 
 template <class T>
-RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& record,
+RecurrentInputGradients<T> RecurrentBackward<T>::run(RecurrentRecord<T>& record,
                                                      const RecurrentOutputGradients<T>& grads,
                                                      std::span<const TensorView<T>> parameters, bool wants_x,
                                                      int threads,
@@ -488,7 +568,10 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
   TensorView<const T> output = grads.output;
   for (std::size_t layer = options_.num_layers; layer-- > 0;) {
     const bool is_top = layer + 1 == options_.num_layers;
-    const TensorView<const T> x = layer == 0 ? record.x : record.outputs[layer - 1].view();
+    Tensor<T> dropped;
+    const TensorView<const T> x = net_->layer_input(layer, record, threads, dropped);
+    if (record.recompute) net_->recompute(layer, x, record, threads);
+    const Zoneout<T> zoneout = net_->zoneout(layer, record, threads);
     Tensor<T> grad_x;
     if (layer > 0 || wants_x) grad_x = Tensor<T>::uninitialized({steps, batch, x.dim(2)});
     for (std::size_t direction = 0; direction < D; ++direction) {
@@ -497,7 +580,7 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
       std::optional<GateMeasure<T>> measure;
       if (!statistics.empty()) measure.emplace(options_.kind, H, kernels_->lanes, steps, batch);
       RecurrentCellBackward<T> back(work, layer, direction, cell.state, cell.second ? &*cell.second : nullptr,
-                                    measure ? &*measure : nullptr);
+                                    measure ? &*measure : nullptr, options_.zones_out() ? &zoneout : nullptr);
       back.walk(output, is_top ? grads.c_sequence : TensorView<const T>(), h_n ? &h_n(index, 0, 0) : nullptr,
                 c_n ? &c_n(index, 0, 0) : nullptr);
       if (measure) measure->add_to(statistics[index]);
@@ -506,6 +589,9 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(const RecurrentRecord<T>& r
       back.add_parameter_gradients(x, parameters.subspan(index * per_cell, per_cell));
       if (!grad_x.is_null()) back.add_input_gradient(cell.inputs, grad_x, direction == 0);
     }
+    if (record.recompute) record.forget(layer);
+    if (layer > 0 && record.random && options_.drops_out())
+      net_->mask_below(layer, *record.random).apply(grad_x, threads);
     above = std::move(grad_x);
     output = above.view();
   }
@@ -584,13 +670,20 @@ void check_gradients(const RecurrentOptions& options, const RecurrentEntry<T>& e
 
 template <class T>
 RecurrentOutput<T> record_call(const RecurrentNet<T>& net, TensorView<const T> x, const RecurrentInput<T>& in,
-                               SequenceLayout layout, Tape& tape) {
+                               SequenceLayout layout, Tape& tape, const RecordOptions& options) {
   const Tape::Step step(tape);
   auto entry = std::make_unique<RecurrentEntry<T>>();
+  entry->record.recompute = options.recompute;
+  const std::size_t masks = net.options().masks();
+  if (masks > 0) {
+    RandomSource next = random_source(net.options().type, options);  // taken from where the run went well
+    entry->record.random = next.take(masks);
+  }
   RecurrentOutput<T> out = net.forward(x, in, layout, nullptr, RecurrentOutput<T>(), &entry->record);
   entry->net = &net;
   entry->rank = x.rank();
   entry->layout = layout;
+  if (masks > 0) options.random->take(masks);
   tape.put(std::move(entry));
   return out;
 }
@@ -604,7 +697,7 @@ std::unique_ptr<RecurrentEntry<T>> take_call(const RecurrentNet<T>& net, Tape& t
 }
 
 template <class T>
-RecurrentInputGradients<T> backward_entry(const RecurrentNet<T>& net, const RecurrentEntry<T>& entry,
+RecurrentInputGradients<T> backward_entry(const RecurrentNet<T>& net, RecurrentEntry<T>& entry,
                                           const RecurrentOutputGradients<T>& grads, Parameters<T>& parameters,
                                           const BackwardOptions& options) {
   std::vector<TensorView<T>> of_parameters;
@@ -658,7 +751,7 @@ SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>
       input.c0 = c->view();
     }
   }
-  RecurrentOutput<T> out = record_call(net, in.x, input, SequenceLayout::kTimeFirst, tape);
+  RecurrentOutput<T> out = record_call(net, in.x, input, SequenceLayout::kTimeFirst, tape, options);
   if (h != nullptr) *h = std::move(out.h_n);
   if (c != nullptr) *c = std::move(out.c_n);
   return {std::move(out.output), same_lengths(in)};
@@ -682,20 +775,20 @@ template Tensor<double> recurrent_backward(const RecurrentNet<double>&, TensorVi
                                            Parameters<double>&, const BackwardOptions&);
 
 template RecurrentOutput<float> record_call(const RecurrentNet<float>&, TensorView<const float>,
-                                            const RecurrentInput<float>&, SequenceLayout, Tape&);
+                                            const RecurrentInput<float>&, SequenceLayout, Tape&,
+                                            const RecordOptions&);
 template std::unique_ptr<RecurrentEntry<float>> take_call(const RecurrentNet<float>&, Tape&);
-template RecurrentInputGradients<float> backward_entry(const RecurrentNet<float>&,
-                                                       const RecurrentEntry<float>&,
+template RecurrentInputGradients<float> backward_entry(const RecurrentNet<float>&, RecurrentEntry<float>&,
                                                        const RecurrentOutputGradients<float>&,
                                                        Parameters<float>&, const BackwardOptions&);
 template RecurrentInputGradients<float> backward_call(const RecurrentNet<float>&,
                                                       const RecurrentOutputGradients<float>&, Tape&,
                                                       Parameters<float>&, const BackwardOptions&);
 template RecurrentOutput<double> record_call(const RecurrentNet<double>&, TensorView<const double>,
-                                             const RecurrentInput<double>&, SequenceLayout, Tape&);
+                                             const RecurrentInput<double>&, SequenceLayout, Tape&,
+                                             const RecordOptions&);
 template std::unique_ptr<RecurrentEntry<double>> take_call(const RecurrentNet<double>&, Tape&);
-template RecurrentInputGradients<double> backward_entry(const RecurrentNet<double>&,
-                                                        const RecurrentEntry<double>&,
+template RecurrentInputGradients<double> backward_entry(const RecurrentNet<double>&, RecurrentEntry<double>&,
                                                         const RecurrentOutputGradients<double>&,
                                                         Parameters<double>&, const BackwardOptions&);
 template RecurrentInputGradients<double> backward_call(const RecurrentNet<double>&,

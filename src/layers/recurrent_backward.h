@@ -28,14 +28,14 @@ namespace sluice {
 template <class T>
 class RecurrentBackward {
  public:
-  /// `weights` are those that `net` was made from.
+  /// `weights` are those that `net`, which must outlive this, was made from.
   RecurrentBackward(const RecurrentNet<T>& net, const StateDict<T>& weights);
 
-  /// `record` is of a call of `net`. Gradients are time first and batched; those of output and c_sequence
-  /// have a last stride of 1. Adds to `parameters`, which stand in the order of net.parameters(); what is
-  /// null is not computed. `statistics`, if there are any, stand as the cells: [layer][direction]. Throws
-  /// ShapeError.
-  RecurrentInputGradients<T> run(const RecurrentRecord<T>& record, const RecurrentOutputGradients<T>& grads,
+  /// `record` is of a call of `net`; what it did not keep is made again on the way. Gradients are time first
+  /// and batched; those of output and c_sequence have a last stride of 1. Adds to `parameters`, which stand
+  /// in the order of net.parameters(); what is null is not computed. `statistics`, if there are any, stand as
+  /// the cells: [layer][direction]. Throws ShapeError.
+  RecurrentInputGradients<T> run(RecurrentRecord<T>& record, const RecurrentOutputGradients<T>& grads,
                                  std::span<const TensorView<T>> parameters, bool wants_x, int threads = 0,
                                  std::span<RecurrentStatistics> statistics = {}) const;
 
@@ -48,6 +48,7 @@ class RecurrentBackward {
         second;                           // of weight_hr; of weight_hh's n, for a GRU with its reset before
     std::vector<PackedLinear<T>> inputs;  // of weight_ih, one a list of gradients
   };
+  const RecurrentNet<T>* net_;
   RecurrentOptions options_;
   const kernels::PackedGemm<T>* kernels_;
   std::vector<Cell> cells_;  // [layer][direction]
@@ -63,10 +64,11 @@ struct RecurrentEntry final : Tape::Entry {
   std::size_t bytes() const noexcept override { return record.bytes(); }
 };
 
-/// LSTM::record and its backward, and those of its kin.
+/// LSTM::record and its backward, and those of its kin. Of `options`, threads and carried count for nothing:
+/// `in` has them.
 template <class T>
 RecurrentOutput<T> record_call(const RecurrentNet<T>& net, TensorView<const T> x, const RecurrentInput<T>& in,
-                               SequenceLayout layout, Tape& tape);
+                               SequenceLayout layout, Tape& tape, const RecordOptions& options = {});
 template <class T>
 RecurrentInputGradients<T> backward_call(const RecurrentNet<T>& net, const RecurrentOutputGradients<T>& grads,
                                          Tape& tape, Parameters<T>& parameters,
@@ -76,7 +78,7 @@ RecurrentInputGradients<T> backward_call(const RecurrentNet<T>& net, const Recur
 template <class T>
 std::unique_ptr<RecurrentEntry<T>> take_call(const RecurrentNet<T>& net, Tape& tape);
 template <class T>
-RecurrentInputGradients<T> backward_entry(const RecurrentNet<T>& net, const RecurrentEntry<T>& entry,
+RecurrentInputGradients<T> backward_entry(const RecurrentNet<T>& net, RecurrentEntry<T>& entry,
                                           const RecurrentOutputGradients<T>& grads, Parameters<T>& parameters,
                                           const BackwardOptions& options);
 

@@ -23,6 +23,9 @@ void check_options(const RecurrentOptions& options) {
   require_positive(options.input_size, "input_size");
   require_positive(options.hidden_size, "hidden_size");
   require_positive(options.num_layers, "num_layers");
+  check_drop_probability(type, "dropout", options.dropout);
+  check_drop_probability(type, "zoneout_h", options.zoneout_h);
+  check_drop_probability(type, "zoneout_c", options.zoneout_c);
   if (options.proj_size >= options.hidden_size) {
     throw Error(type + ": proj_size is " + std::to_string(options.proj_size) +
                 ", expected less than hidden_size " + std::to_string(options.hidden_size));
@@ -229,24 +232,23 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
                         .c_n = out.c_n.data()};
   if (in.cell_sequence) work.c_sequence = time_first(out.c_sequence.view(), layout);
   if (record != nullptr) {
-    make_record(sequence, in, *record);
+    start_record(sequence, in, *record);
     record->copy = std::move(copy);
     work.record = record;
   }
-  const auto threads = static_cast<std::size_t>(thread_limit(in.threads));
-  const RecurrentShape sizes = shape(steps, batch);
-  const RecurrentPlan chosen = plan != nullptr ? *plan : plan_recurrent(sizes, threads);
-  const BusyThreads busy(chosen.threads());
-  RecurrentRun<T> run(cells_, directions, work, chosen);
-  if (!is_verbose()) {
-    run.run();
+  const Zoneout<T> zoneout{ZoneoutShare<T>(options_.zoneout_h), ZoneoutShare<T>(options_.zoneout_c)};
+  if (options_.zones_out()) work.zoneout = &zoneout;
+  if (record != nullptr && (record->recompute || record->random)) {
+    run_layers(work, in.threads);
   } else {
-    const auto start = std::chrono::steady_clock::now();
-    run.run();
-    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
-    print_verbose(call, cells_[0].kernels().target, sizes, chosen, took.count());
+    for (std::size_t layer = 0; record != nullptr && layer < options_.num_layers; ++layer) {
+      make_room(layer, *record);
+    }
+    const RecurrentShape sizes = shape(steps, batch);
+    const auto threads = static_cast<std::size_t>(thread_limit(in.threads));
+    run_cells(cells_, work, sizes, plan != nullptr ? *plan : plan_recurrent(sizes, threads));
   }
-  if (record != nullptr) {
+  if (record != nullptr && !record->recompute) {
     record->outputs.back() = Tensor<T>(TensorView<const T>(work.y));
     if (in.cell_sequence) copy_rows<T>(record->cells.back().view(), work.c_sequence);
   }
@@ -254,35 +256,163 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
 }
 
 template <class T>
-void RecurrentNet<T>::make_record(TensorView<const T> x, const RecurrentInput<T>& in,
-                                  RecurrentRecord<T>& record) const {
+void RecurrentNet<T>::run_cells(std::span<const PackedCell<T>> cells, const RecurrentCall<T>& work,
+                                const RecurrentShape& sizes, RecurrentPlan plan) const {
+  // States are mixed row by row after a step, so a row belongs to one thread.
+  if (work.zoneout != nullptr) {
+    plan = {.batch_groups = std::clamp<std::size_t>(plan.threads(), 1, std::max<std::size_t>(sizes.batch, 1)),
+            .ahead_steps = plan.ahead_steps};
+  }
+  const BusyThreads busy(plan.threads());
+  RecurrentRun<T> run(cells, options_.directions(), work, plan);
+  if (!is_verbose()) {
+    run.run();
+    return;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  run.run();
+  const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
+  print_verbose(std::string(options_.type) + "::forward", cells_[0].kernels().target, sizes, plan,
+                took.count());
+}
+
+// What a record holds of every call.
+template <class T>
+void RecurrentNet<T>::start_record(TensorView<const T> x, const RecurrentInput<T>& in,
+                                   RecurrentRecord<T>& record) const {
   const std::size_t steps = x.dim(0);
   const std::size_t batch = x.dim(1);
   const bool has_c = options_.kind == CellKind::kLstm;
-  record = {};
-  record.x = x;
-  record.lengths.assign(in.lengths.begin(), in.lengths.end());
+  RecurrentRecord<T> made;
+  made.random = record.random;
+  made.recompute = record.recompute;
+  made.x = x;
+  made.lengths.assign(in.lengths.begin(), in.lengths.end());
   const auto state = [&](TensorView<const T> given, std::size_t features) {
     Tensor<T> copy = given ? Tensor<T>(given) : Tensor<T>({cells_.size(), batch, features});
     return std::move(copy).reshaped({cells_.size(), batch, features});
   };
-  record.h0 = state(in.h0, options_.state_size());
-  if (has_c) record.c0 = state(in.c0, options_.hidden_size);
-  const std::size_t directions = options_.directions();
+  made.h0 = state(in.h0, options_.state_size());
+  if (has_c) made.c0 = state(in.c0, options_.hidden_size);
+  made.outputs.resize(options_.num_layers);
+  made.cells.resize(has_c ? options_.num_layers : 0);
+  made.kept.resize(cells_.size());
+  made.scratch.resize(cells_.size());
+  // The last layer's output is the call's own, and copied when it is there. Others are read by the layer
+  // above past a row's length, too.
+  for (std::size_t layer = 0; layer + 1 < options_.num_layers; ++layer) {
+    made.outputs[layer] = Tensor<T>({steps, batch, options_.directions() * options_.state_size()});
+  }
+  record = std::move(made);
+}
+
+// And what a layer writes for its way back.
+template <class T>
+void RecurrentNet<T>::make_room(std::size_t layer, RecurrentRecord<T>& record) const {
+  const std::size_t steps = record.x.dim(0), batch = record.x.dim(1), directions = options_.directions();
+  if (!record.cells.empty()) {
+    record.cells[layer] = Tensor<T>({steps, batch, directions * options_.hidden_size});
+  }
+  for (std::size_t index = layer * directions; index < (layer + 1) * directions; ++index) {
+    record.kept[index] = Tensor<T>::uninitialized({steps, batch, cells_[index].kept_size()});
+    record.scratch[index] = Tensor<T>::uninitialized({steps, batch, cells_[index].scratch_size()});
+  }
+}
+
+template <class T>
+DropoutMask RecurrentNet<T>::mask_below(std::size_t layer, const RandomStream& first) const noexcept {
+  return {options_.dropout, options_.has_variational_dropout,
+          RandomStream(first.seed(), first.stream() + layer - 1)};
+}
+
+template <class T>
+TensorView<const T> RecurrentNet<T>::layer_input(std::size_t layer, const RecurrentRecord<T>& record,
+                                                 int threads, Tensor<T>& storage) const {
+  if (layer == 0) return record.x;
+  const Tensor<T>& below = record.outputs[layer - 1];
+  if (!record.random || !options_.drops_out()) return below.view();
+  storage = below;
+  mask_below(layer, *record.random).apply(storage, threads);
+  return storage.view();
+}
+
+template <class T>
+Zoneout<T> RecurrentNet<T>::zoneout(std::size_t layer, const RecurrentRecord<T>& record, int threads) const {
+  Zoneout<T> made;
+  if (!options_.zones_out()) return made;
+  SLUICE_DCHECK(record.random.has_value());
+  const std::size_t D = options_.directions(), L = options_.num_layers;
+  std::uint64_t mask = record.random->stream() + (options_.drops_out() ? L - 1 : 0) + layer;
+  const auto share = [&](double p, std::size_t features) {
+    const RandomStream random(record.random->seed(), mask);
+    mask += L;
+    return ZoneoutShare<T>(p, random, Shape{record.x.dim(0), record.x.dim(1), D * features}, threads);
+  };
+  if (options_.zoneout_h > 0) made.h = share(options_.zoneout_h, options_.state_size());
+  if (options_.zoneout_c > 0) made.c = share(options_.zoneout_c, options_.hidden_size);
+  return made;
+}
+
+// A recorded call, one layer after the other.
+template <class T>
+void RecurrentNet<T>::run_layers(const RecurrentCall<T>& work, int threads) const {
+  RecurrentRecord<T>& record = *work.record;
+  const std::size_t states = options_.directions() * work.x.dim(1);
   for (std::size_t layer = 0; layer < options_.num_layers; ++layer) {
-    // The last layer's output is the call's own, and copied when it is there. Others are read by the layer
-    // above past a row's length, too.
-    Tensor<T>& output = record.outputs.emplace_back();
-    if (layer + 1 < options_.num_layers)
-      output = Tensor<T>({steps, batch, directions * options_.state_size()});
-    if (has_c) {
-      record.cells.push_back(Tensor<T>({steps, batch, directions * options_.hidden_size}));
+    const bool is_last = layer + 1 == options_.num_layers;
+    RecurrentCall<T> one = work;
+    Tensor<T> storage;
+    one.x = layer_input(layer, record, threads, storage);
+    const Zoneout<T> zoned = record.random ? zoneout(layer, record, threads) : Zoneout<T>();
+    if (record.random && options_.zones_out()) one.zoneout = &zoned;
+    if (!is_last) {
+      one.y = record.outputs[layer].view();
+      one.c_sequence = {};
     }
+    one.h_n += layer * states * options_.state_size();
+    if (one.c_n != nullptr) one.c_n += layer * states * options_.hidden_size;
+    if (record.recompute) {
+      one.record = nullptr;
+    } else {
+      make_room(layer, record);
+    }
+    run_layer(layer, one, threads);
   }
-  for (const PackedCell<T>& cell : cells_) {
-    record.kept.push_back(Tensor<T>::uninitialized({steps, batch, cell.kept_size()}));
-    record.scratch.push_back(Tensor<T>::uninitialized({steps, batch, cell.scratch_size()}));
-  }
+}
+
+template <class T>
+void RecurrentNet<T>::run_layer(std::size_t layer, RecurrentCall<T> work, int threads) const {
+  work.first_layer = layer;
+  RecurrentShape sizes = shape(work.x.dim(0), work.x.dim(1));
+  sizes.input_size = options_.layer_input_size(layer);
+  sizes.layers = 1;
+  const std::size_t directions = options_.directions();
+  run_cells(std::span(cells_).subspan(layer * directions, directions), work, sizes,
+            plan_recurrent(sizes, static_cast<std::size_t>(thread_limit(threads))));
+}
+
+template <class T>
+void RecurrentNet<T>::recompute(std::size_t layer, TensorView<const T> x, RecurrentRecord<T>& record,
+                                int threads) const {
+  const std::size_t directions = options_.directions();
+  Tensor<T>& output = record.outputs[layer];
+  if (output.is_null()) output = Tensor<T>({x.dim(0), x.dim(1), directions * options_.state_size()});
+  make_room(layer, record);
+  const auto initial = [&](const Tensor<T>& all) {
+    return all.is_null() ? Tensor<T>() : Tensor<T>(all.view().narrow(0, layer * directions, directions));
+  };
+  Tensor<T> h_n = initial(record.h0), c_n = initial(record.c0);
+  const Zoneout<T> zoned = zoneout(layer, record, threads);
+  run_layer(layer,
+            {.x = x,
+             .lengths = record.lengths,
+             .y = output.view(),
+             .c_sequence = {},
+             .h_n = h_n.data(),
+             .c_n = c_n.data(),
+             .record = &record,
+             .zoneout = options_.zones_out() ? &zoned : nullptr},
+            threads);
 }
 
 template <class T>

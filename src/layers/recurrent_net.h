@@ -4,14 +4,18 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "layers/dropout_mask.h"
 #include "layers/packed_cell.h"
 #include "layers/recurrent_plan.h"
 #include "layers/recurrent_record.h"
+#include "layers/recurrent_run.h"
 #include "layers/sequence_layout.h"
+#include "layers/zoneout.h"
 #include "sluice/module.h"
 #include "sluice/recurrent.h"
 #include "sluice/state_dict.h"
@@ -31,7 +35,18 @@ struct RecurrentOptions {
   bool has_bias = true;
   bool is_bidirectional = false;
   std::size_t proj_size = 0;
+  double dropout = 0;  ///< between layers, of recorded calls that have streams to draw from
+  bool has_variational_dropout = false;
+  double zoneout_h = 0;
+  double zoneout_c = 0;  ///< LSTM
 
+  bool drops_out() const noexcept { return dropout > 0 && num_layers > 1; }
+  bool zones_out() const noexcept { return zoneout_h > 0 || zoneout_c > 0; }
+  /// Masks of a recorded call: one between two layers, then one a layer for h, then one a layer for c.
+  std::size_t masks() const noexcept {
+    return (drops_out() ? num_layers - 1 : 0) + (zoneout_h > 0 ? num_layers : 0) +
+           (zoneout_c > 0 ? num_layers : 0);
+  }
   std::size_t directions() const noexcept { return is_bidirectional ? 2 : 1; }
   std::size_t state_size() const noexcept { return proj_size > 0 ? proj_size : hidden_size; }
   /// Features that layer `layer` takes.
@@ -48,10 +63,22 @@ class RecurrentNet {
   RecurrentNet(const RecurrentOptions& options, const StateDict<T>& weights, const std::string& prefix);
 
   /// LSTM::forward and its kin. `plan` overrides what plan_recurrent would choose (no more than a test needs:
-  /// the result does not depend on it). `record` takes what the way back needs (RecurrentBackward).
+  /// the result does not depend on it). `record` takes what the way back needs (RecurrentBackward), and says
+  /// what is dropped; a call that drops or is to be recomputed goes layer by layer, each with a plan of its
+  /// own.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in, SequenceLayout layout,
                              const RecurrentPlan* plan = nullptr, RecurrentOutput<T>&& reuse = {},
                              RecurrentRecord<T>* record = nullptr) const;
+  /// What a layer of a recorded call took, [T, B, F]: where something of it was dropped, made in `storage`.
+  TensorView<const T> layer_input(std::size_t layer, const RecurrentRecord<T>& record, int threads,
+                                  Tensor<T>& storage) const;
+  /// The mask between two layers, below `layer`.
+  DropoutMask mask_below(std::size_t layer, const RandomStream& first) const noexcept;
+  /// What of its old states a layer of a recorded call kept.
+  Zoneout<T> zoneout(std::size_t layer, const RecurrentRecord<T>& record, int threads) const;
+  /// Runs a layer of a recorded call again, with the same bits, for what `record` did not keep. `x` is
+  /// layer_input.
+  void recompute(std::size_t layer, TensorView<const T> x, RecurrentRecord<T>& record, int threads) const;
   /// Module::run.
   SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const;
   /// Module::stepper. Throws Error for a bidirectional net, ShapeError for another input_size.
@@ -72,7 +99,12 @@ class RecurrentNet {
   RecurrentShape shape(std::size_t steps, std::size_t batch) const noexcept;
 
  private:
-  void make_record(TensorView<const T> x, const RecurrentInput<T>& in, RecurrentRecord<T>& record) const;
+  void start_record(TensorView<const T> x, const RecurrentInput<T>& in, RecurrentRecord<T>& record) const;
+  void make_room(std::size_t layer, RecurrentRecord<T>& record) const;
+  void run_layers(const RecurrentCall<T>& work, int threads) const;
+  void run_layer(std::size_t layer, RecurrentCall<T> work, int threads) const;
+  void run_cells(std::span<const PackedCell<T>> cells, const RecurrentCall<T>& work,
+                 const RecurrentShape& sizes, RecurrentPlan plan) const;
   void check_input(std::string_view call, TensorView<const T> x, const RecurrentInput<T>& in,
                    std::size_t steps, std::size_t batch) const;
 

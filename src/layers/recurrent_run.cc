@@ -69,6 +69,9 @@ typename RecurrentRun<T>::Worker RecurrentRun<T>::make_worker(Group& group, std:
   }
   worker.ahead_x.resize(ahead_steps_ * group.rows.size());
   worker.ahead_pre.resize(ahead_steps_ * group.rows.size());
+  if (call_.zoneout != nullptr && call_.c_n != nullptr) {
+    worker.c_before = Tensor<T>({group.rows.size(), cells_[0].hidden_size()});
+  }
   return worker;
 }
 
@@ -180,12 +183,14 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   RecurrentRecord<T>* const record = call_.record;
   TensorView<T> c_sequence;
   if (has_c && record != nullptr) {
-    c_sequence = record->cells[layer].view();
+    c_sequence = record->cells[call_.first_layer + layer].view();
   } else if (has_c && layer + 1 == layers_) {
     c_sequence = call_.c_sequence;
   }
   const bool keeps_c = !c_sequence.is_null();
   const TensorView<T> y = layer_output(layer);
+  walk.y = y;
+  walk.c_sequence = c_sequence;
   const std::ptrdiff_t sign = walk.is_reverse ? -1 : 1;
   walk.strides = {
       .x = ahead_steps_ > 0 ? 0 : sign * walk.x.stride(0),
@@ -193,7 +198,7 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
       .h = sign * y.stride(0),
       .c = keeps_c ? sign * c_sequence.stride(0) : 0};
   T* scratch = worker.group->scratch.data() + walk.slot * group.rows.size() * cell.scratch_size();
-  const std::size_t index = layer * directions_ + direction;
+  const std::size_t index = (call_.first_layer + layer) * directions_ + direction;
   if (record != nullptr) {
     walk.strides.kept = sign * static_cast<std::ptrdiff_t>(batch * cell.kept_size());
     walk.strides.scratch = sign * static_cast<std::ptrdiff_t>(batch * cell.scratch_size());
@@ -239,10 +244,12 @@ bool RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
     if (ahead_steps_ > 0 && step % ahead_steps_ == 0) {
       for (const Walk& walk : walks) make_ahead(worker, walk, step, active);
     }
+    if (!worker.c_before.is_null()) save_c(worker, walks[0], active);
     for (std::size_t stage = 0; stage < stages; ++stage) {
       for (const Walk& walk : walks) walk.cell->step(stage, *walk.steps, active, worker.share);
       if (worker.share.count > 1) worker.team->meet(steps_below + step, worker.share.index == 0);
     }
+    if (call_.zoneout != nullptr) mix_old_states(worker, walks[0], step, active);
     for (const Walk& walk : walks) walk.steps->advance(active, walk.strides);
     if (worker.layer_groups > 1 && worker.share.index == 0) {
       worker.group->done[walks[0].layer].set(step + 1);
@@ -281,6 +288,30 @@ void RecurrentRun<T>::make_ahead(Worker& worker, const Walk& walk, std::size_t f
     }
   }
   walk.cell->input_part(worker.ahead_x.data(), worker.ahead_pre.data(), count, worker.share);
+}
+
+template <class T>
+void RecurrentRun<T>::save_c(Worker& worker, const Walk& walk, std::size_t active) noexcept {
+  const std::size_t H = walk.cell->hidden_size();
+  for (std::size_t r = 0; r < active; ++r) {
+    std::copy_n(walk.steps->c(r), H, worker.c_before.data() + r * H);
+  }
+}
+
+template <class T>
+void RecurrentRun<T>::mix_old_states(Worker& worker, const Walk& walk, std::size_t step,
+                                     std::size_t active) noexcept {
+  const std::size_t state_size = walk.cell->state_size(), H = walk.cell->hidden_size();
+  const Zoneout<T>& zoneout = *call_.zoneout;
+  for (std::size_t r = 0; r < active; ++r) {
+    const std::size_t b = worker.group->rows[r];
+    const std::size_t time = walk.is_reverse ? worker.group->lengths[r] - 1 - step : step;
+    const std::size_t h_at = walk.direction * state_size, c_at = walk.direction * H;
+    mix_states<T>(zoneout.h.at(time, b, h_at), walk.steps->h(r), &walk.y(time, b, h_at), state_size);
+    if (walk.c_n == nullptr) continue;
+    T* const c = walk.c_sequence ? &walk.c_sequence(time, b, c_at) : walk.c_n + b * H;
+    mix_states<T>(zoneout.c.at(time, b, c_at), worker.c_before.data() + r * H, c, H);
+  }
 }
 
 template <class T>

@@ -12,6 +12,7 @@
 #include "layers/packed_cell.h"
 #include "layers/recurrent_plan.h"
 #include "layers/recurrent_record.h"
+#include "layers/zoneout.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
@@ -26,6 +27,8 @@ struct RecurrentCall {
   T* h_n = nullptr;                         // [L*D, B, H_out]: initial states on entry, final ones on return
   T* c_n = nullptr;                         // [L*D, B, H], LSTM
   RecurrentRecord<T>* record = nullptr;     // null, or where to keep what the way back needs, made to fit
+  const Zoneout<T>* zoneout = nullptr;      // null, or what stays of old states: then one thread has a row
+  std::size_t first_layer = 0;              // of the record, that the lowest of these cells is
 };
 
 /// Takes all memory when made; `run` takes none, cannot fail, and leaves one thread where the plan says so.
@@ -60,6 +63,7 @@ class RecurrentRun {
     std::vector<StepRows<T>> steps;  // one a direction
     std::vector<const T*> ahead_x;   // the rows of input parts made in advance
     std::vector<T*> ahead_pre;
+    Tensor<T> c_before;  // [rows, H], where states are mixed: a step may write c in place
   };
 
   // One layer, one direction: where it reads and writes, and how its rows move through time.
@@ -67,6 +71,8 @@ class RecurrentRun {
     const PackedCell<T>* cell;
     StepRows<T>* steps;
     TensorView<const T> x;
+    TensorView<T> y;
+    TensorView<T> c_sequence;  // null: in place, in c_n
     RowStrides strides;
     std::size_t layer;
     std::size_t direction;
@@ -89,6 +95,8 @@ class RecurrentRun {
   Walk start_walk(Worker& worker, std::size_t layer, std::size_t direction) noexcept;
   bool walk(Worker& worker, std::span<Walk> walks) noexcept;
   void make_ahead(Worker& worker, const Walk& walk, std::size_t step, std::size_t active) noexcept;
+  void save_c(Worker& worker, const Walk& walk, std::size_t active) noexcept;
+  void mix_old_states(Worker& worker, const Walk& walk, std::size_t step, std::size_t active) noexcept;
   void finish_walk(Worker& worker, const Walk& walk) noexcept;
   TensorView<const T> layer_input(std::size_t layer) const noexcept;
   TensorView<T> layer_output(std::size_t layer) noexcept;

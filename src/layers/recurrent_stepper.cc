@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "layers/recurrent_net.h"
+#include "layers/zoneout.h"
 #include "sluice/error.h"
 
 namespace sluice {
@@ -23,6 +24,9 @@ class RecurrentStepper final : public Stepper<T> {
     h_ = Tensor<T>({2, options.num_layers, batch, options.state_size()});
     c_ = Tensor<T>({options.num_layers, batch, cell.kind() == CellKind::kLstm ? options.hidden_size : 0});
     scratch_ = Tensor<T>({batch, cell.scratch_size()});
+    h_share_ = ZoneoutShare<T>(options.zoneout_h);
+    c_share_ = ZoneoutShare<T>(options.zoneout_c);
+    if (options.zones_out() && c_.size() > 0) c_before_ = Tensor<T>({batch, options.hidden_size});
     for (std::size_t turn = 0; turn < 2; ++turn) {
       for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
         rows_[turn].emplace_back(cell, batch);
@@ -37,7 +41,10 @@ class RecurrentStepper final : public Stepper<T> {
     const std::size_t input_size = net_.options().input_size;
     for (std::size_t b = 0; b < batch_; ++b) rows_[turn_][0].set_x(b, x + b * input_size);
     for (std::size_t layer = 0; layer < layers; ++layer) {
+      if (c_before_.size() > 0)
+        std::copy_n(c_.data() + layer * c_before_.size(), c_before_.size(), c_before_.data());
       net_.cell(layer).step(rows_[turn_][layer], batch_);
+      if (net_.options().zones_out()) mix_old_states(layer);
     }
     turn_ = 1 - turn_;
     return h(turn_, layers - 1);
@@ -54,6 +61,14 @@ class RecurrentStepper final : public Stepper<T> {
   T* h(std::size_t turn, std::size_t layer) noexcept {
     const RecurrentOptions& options = net_.options();
     return h_.data() + (turn * options.num_layers + layer) * batch_ * options.state_size();
+  }
+
+  void mix_old_states(std::size_t layer) noexcept {
+    mix_states<T>(h_share_.at(0, 0, 0), h(turn_, layer), h(1 - turn_, layer),
+                  batch_ * net_.options().state_size());
+    if (c_before_.size() == 0) return;
+    mix_states<T>(c_share_.at(0, 0, 0), c_before_.data(), c_.data() + layer * c_before_.size(),
+                  c_before_.size());
   }
 
   void place_rows(std::size_t turn, std::size_t layer) noexcept {
@@ -80,6 +95,8 @@ class RecurrentStepper final : public Stepper<T> {
   Tensor<T> scratch_;                             // [B][scratch_size], in turn for all layers
   std::array<std::vector<StepRows<T>>, 2> rows_;  // [turn][layer]
   std::size_t turn_ = 0;
+  ZoneoutShare<T> h_share_, c_share_;
+  Tensor<T> c_before_;  // [B][H] of a layer, where an LSTM zones out
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "sluice/carried_state.h"
 #include "sluice/error.h"
 #include "sluice/layers.h"
+#include "sluice/random.h"
 
 namespace sluice {
 namespace {
@@ -24,6 +25,12 @@ auto at_module(std::size_t i, const Module<T>& module, const Body& body) {
   } catch (const Error& error) {
     throw Error(place() + error.what());
   }
+}
+
+// True if the module gives what it takes but where it is recorded.
+template <class T>
+bool is_idle(const Module<T>& module) {
+  return dynamic_cast<const Dropout<T>*>(&module) != nullptr;
 }
 
 // The outputs of all modules but the last: what the next ones took.
@@ -127,13 +134,14 @@ template <class T>
 SequenceOutput<T> Sequential<T>::run(const Sequence<T>& in, const RunOptions& options) const {
   check_sequence("Sequential::run", in);
   output_size(in.x.dim(2));  // throws before any work
-  if (modules_.empty()) return {Tensor<T>(in.x), same_lengths(in)};
   SequenceOutput<T> out;
   Sequence<T> next = in;
   for (std::size_t i = 0; i < size(); ++i) {
+    if (is_idle(*modules_[i])) continue;
     out = at_module(i, *modules_[i], [&] { return modules_[i]->run(next, options); });
     next = {out.y.view(), out.lengths};
   }
+  if (out.y.is_null()) return {Tensor<T>(in.x), same_lengths(in)};  // no module did anything
   return out;
 }
 
@@ -146,6 +154,7 @@ std::unique_ptr<Stepper<T>> Sequential<T>::stepper(std::size_t batch, std::size_
   std::size_t features = input_size;
   for (std::size_t i = 0; i < size(); ++i) {
     const Module<T>& module = *modules_[i];
+    if (is_idle(module)) continue;
     parts.push_back(Part{at_module(i, module, [&] { return module.stepper(batch, features); }), ended});
     features = module.output_size(features);
     ended = ended || module.ends_sequence();
@@ -161,6 +170,7 @@ SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape,
   output_size(in.x.dim(2));
   auto entry = std::make_unique<SequentialEntry<T>>();
   entry->entries_below = tape.size();
+  const RandomSource random = options.random != nullptr ? *options.random : RandomSource();
   SequenceOutput<T> out{modules_.empty() ? Tensor<T>(in.x) : Tensor<T>(), same_lengths(in)};
   Sequence<T> next = in;
   const CarriedState carried = options.carried != nullptr ? *options.carried : CarriedState();
@@ -179,6 +189,7 @@ SequenceOutput<T> Sequential<T>::record(const Sequence<T>& in, Tape& tape,
     // Of a run that failed nothing stays.
     tape.shrink(entry->entries_below);
     if (options.carried != nullptr) *options.carried = carried;
+    if (options.random != nullptr) *options.random = random;
     throw;
   }
   tape.put(std::move(entry));

@@ -61,7 +61,9 @@ TEST_F(Resume, ThreeEpochsAndThreeMoreAreSix) {
     // Of a plateau the second half tells, 11 epochs on.
     const bool is_long = options.find("plateau") != std::string::npos;
     const std::string half = is_long ? "9" : "3", all = is_long ? "18" : "6";
-    for (const std::string model : {"new.json", "GRU"}) {
+    // Masks of dropout go on as well.
+    write_file(at("drop.json"), architecture_of("LSTM", R"(, {"type": "Dropout", "p": 0.3})"));
+    for (const std::string model : {"new.json", "GRU", "drop.json"}) {
       const std::string command = "train " + model + tail + options;
       expect_ok(program(command + outputs("straight") + "--epochs " + all));
       expect_ok(program(command + outputs("half") + "--resume ckpt --epochs " + half));

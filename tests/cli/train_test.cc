@@ -533,22 +533,6 @@ TEST_F(Train, BadDataAndFiles) {
   expect_refused("train unknown.json" + both + tail, 1, "Transformer");
 }
 
-TEST_F(Train, WhatThisVersionDoesNotTrainIsRefused) {
-  const std::string tail = " --input x.npy --target target.npy --loss mse --optimizer SGD --lr 0.1 --save o ";
-  write_file(at("drop.json"), architecture_of("LSTM", R"(, {"type": "Dropout", "p": 0.1})"));
-  expect_refused("train drop.json" + tail, 1, "drop.json: the architecture has dropout");
-  write_file(at("half.json"), architecture_of("LSTM", R"(, {"type": "Dropout"})"));
-  expect_refused("train half.json" + tail, 1, "has dropout");
-  StateDict<double> weights;
-  const StateDict<double> first = this->weights("LSTM");
-  for (const std::string& name : first.names()) weights.borrow(name, first.at(name), nullptr);
-  save_safetensors(at("drop"), weights,
-                   {{"sluice.architecture", architecture_of("LSTM", R"(, {"type": "Dropout", "p": 0.1})")}});
-  expect_refused("train drop" + tail, 1, "drop: the architecture has dropout");
-  write_file(at("none.json"), architecture_of("LSTM", R"(, {"type": "Dropout", "p": 0})"));
-  expect_ok(program("train none.json" + tail));
-}
-
 // A cell is a layer of one under other names: the same losses, and a file that runs.
 TEST_F(Train, CellsTrainAsLayers) {
   for (const std::string kind : {"LSTM", "GRU", "RNN"}) {
@@ -645,6 +629,24 @@ TEST_F(Train, GatesThatAreOpenShowAndChangeNothing) {
   expect_same_file("out", "plain");
   expect_refused("train open" + std::string(kData) + kMse + "0.1 --gates /no/such/folder/g.csv", 1,
                  "/no/such/folder");
+}
+
+// What is dropped depends on the seed and on nothing else; running drops nothing.
+TEST_F(Train, DropoutIsOfTheSeedAndTheSameOnAnyNumberOfThreads) {
+  write_file(at("drop.json"), architecture_of("LSTM", R"(, {"type": "Dropout", "p": 0.3})"));
+  const std::string tail =
+      std::string(kData) + " --loss mse --optimizer SGD --lr 0.1 --epochs 3 --batch-size 2";
+  expect_ok(program("train drop.json --seed 1 --threads 1 --save one" + tail));
+  expect_ok(program("train drop.json --seed 1 --threads 2 --save two" + tail));
+  expect_ok(program("train drop.json --seed 1 --threads 3 --save three" + tail));
+  expect_same_file("one", "two");
+  expect_same_file("one", "three");
+  expect_ok(program("train one --seed 1 --save same" + tail));
+  expect_ok(program("train one --seed 2 --save other" + tail));
+  EXPECT_NE(read_file(at("same")), read_file(at("other")));
+  expect_ok(program("run one --input x.npy --output a.npy"));
+  expect_ok(program("run one --input x.npy --output b.npy --step"));
+  expect_same_file("a.npy", "b.npy");
 }
 
 TEST_F(Train, ALossOfNanStopsAndLeavesTheOldFile) {

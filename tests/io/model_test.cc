@@ -178,7 +178,7 @@ TEST(Architecture, ModulesRunInOrder) {
   EXPECT_FALSE(model.bare_layer());
   EXPECT_TRUE(model.batch_first());
   EXPECT_EQ(model.input_size(), 1u);
-  EXPECT_EQ(model.modules().size(), 4u);
+  EXPECT_EQ(model.modules().size(), 5u);
   const Tensor<std::int64_t> indices({2, 3}, {1, 4, 0, 2, 2, 3});
   const Tensor<double> y = model.run(indices.view());
   ASSERT_EQ(y.shape(), (Shape{2, 3, 1}));

@@ -10,6 +10,7 @@
 
 #include "io/files.h"
 #include "sluice/error.h"
+#include "sluice/random.h"
 #include "sluice/safetensors.h"
 
 namespace sluice {
@@ -265,28 +266,48 @@ std::string refusal(const std::string& architecture) {
   return message_of<Error>([&] { TrainableModel<float>::begin(architecture, 0); });
 }
 
-TEST(TrainableModelRefuses, Dropout) {
-  const std::string lstm = R"({"type": "LSTM", "input_size": 2, "hidden_size": 3, "num_layers": 2)";
-  expect_contains(refusal("[" + lstm + R"(, "dropout": 0.25}])"), "has dropout");
-  expect_contains(refusal("[" + lstm + R"(}, {"type": "Dropout", "p": 0.5}])"), "has dropout");
-  expect_contains(refusal("[" + lstm + R"(}, {"type": "Dropout"}])"), "has dropout");
-  expect_contains(refusal(R"([{"type": "Sequential", "modules": [)" + lstm + R"(, "dropout": 0.25}]}])"),
-                  "has dropout");
-  EXPECT_NO_THROW(
-      TrainableModel<float>::begin("[" + lstm + R"(, "dropout": 0}, {"type": "Dropout", "p": 0}])", 0));
+// Begun, saved and loaded, a model drops out as its architecture says.
+TEST(TrainableModelDropout, IsKeptInTheFile) {
+  const TempFolder folder;
+  const std::string architecture = R"([
+    {"type": "LSTM", "input_size": 2, "hidden_size": 30, "num_layers": 3, "dropout": 0.25,
+     "variational_dropout": true, "zoneout_h": 0.05, "zoneout_c": 0.5},
+    {"type": "Dropout", "p": 0.1, "variational": true}, {"type": "Dropout"}])";
+  const auto begun = TrainableModel<float>::begin(architecture, 3);
+  begun.save(folder / "m");
+  const auto loaded = TrainableModel<float>::load(folder / "m");
+  ASSERT_EQ(loaded.model().modules().size(), 3u);
+  const auto& lstm = dynamic_cast<const LSTM<float>&>(loaded.model().modules()[0]);
+  EXPECT_EQ(lstm.options().dropout, 0.25);
+  EXPECT_TRUE(lstm.options().variational_dropout);
+  EXPECT_EQ(lstm.options().zoneout_h, 0.05);
+  EXPECT_EQ(lstm.options().zoneout_c, 0.5);
+  const auto& first = dynamic_cast<const Dropout<float>&>(loaded.model().modules()[1]);
+  EXPECT_EQ(first.options().p, 0.1);
+  EXPECT_TRUE(first.options().variational);
+  const auto& second = dynamic_cast<const Dropout<float>&>(loaded.model().modules()[2]);
+  EXPECT_EQ(second.options().p, 0.5);
+  EXPECT_FALSE(second.options().variational);
+  const Tensor<float> x = ramp<float>({4, 2, 2});
+  const auto output = [&](const TrainableModel<float>& trained, std::uint64_t next) {
+    RandomSource random{.seed = 1, .next = next};
+    Tape tape;
+    const Tensor<float> y = trained.model().modules().record({x.view()}, tape, {.random = &random}).y;
+    EXPECT_EQ(random.next, next + 10);  // two between the layers, two for each layer, and two modules
+    return std::vector<float>(y.span().begin(), y.span().end());
+  };
+  EXPECT_EQ(output(begun, 0), output(loaded, 0));
+  EXPECT_NE(output(begun, 0), output(loaded, 4));
 }
 
-TEST(TrainableModelRefuses, DropoutInAFileByItsName) {
-  const TempFolder folder;
-  std::string architecture = kSmall;
-  const auto trained = TrainableModel<float>::begin(architecture, 0);
-  architecture.replace(architecture.rfind(']'), 1, R"(, {"type": "Dropout", "p": 0.5}])");
-  save_safetensors(folder / "drop", trained.parameters().state_dict(),
-                   {{"sluice.architecture", architecture}});
-  EXPECT_NO_THROW(Model<float>::load(folder / "drop"));
-  const std::string message = message_of<FileError>([&] { TrainableModel<float>::load(folder / "drop"); });
-  expect_contains(message, folder / "drop");
-  expect_contains(message, "has dropout");
+TEST(TrainableModelDropout, WithoutASourceIsRefusedByItsPlace) {
+  const auto trained = TrainableModel<float>::begin(
+      R"([{"type": "Linear", "in_features": 2, "out_features": 2}, {"type": "Dropout"}])", 0);
+  const Tensor<float> x = ramp<float>({4, 2, 2});
+  Tape tape;
+  expect_contains(
+      message_of<Error>([&] { trained.model().modules().record({x.view()}, tape, {}); }),
+      "module 1 (Dropout): Dropout::record: it drops out or zones out, but RecordOptions::random is null");
 }
 
 TEST(TrainableModelRefuses, WhatIsNoArchitecture) {

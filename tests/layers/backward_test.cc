@@ -9,6 +9,7 @@
 
 #include "sluice/layers.h"
 #include "sluice/parameters.h"
+#include "sluice/random.h"
 #include "sluice/tape.h"
 #include "support/expect_same_bits.h"
 #include "support/random.h"
@@ -356,6 +357,39 @@ TEST(Backward, AFailedRunLeavesTheTape) {
   const std::size_t size = tape.size();
   EXPECT_THROW(whole.model.record({bad.view(), {}}, tape, {}), Error);
   EXPECT_EQ(tape.size(), size);
+}
+
+// A model's gradients by a record that keeps all and by one that keeps little.
+TEST(Backward, RecomputingThroughAModelGivesTheSameBitsFromFewerBytes) {
+  const LSTMOptions lstm{.input_size = 5, .hidden_size = 12, .num_layers = 2, .dropout = 0.3};
+  const GRUOptions gru{.input_size = 12, .hidden_size = 7, .bidirectional = true};
+  StateDict<float> shapes;
+  shapes.make_missing([](const std::string&, const Shape& shape) { return Tensor<float>(shape); });
+  Sequential<float> model;
+  model.add(LSTM<float>(lstm, shapes, "a."))
+      .add(Dropout<float>({.p = 0.2, .variational = true}))
+      .add(GRU<float>(gru, shapes, "b."));
+  Parameters<float> parameters = random_parameters<float>(model.parameters());
+  model.load(parameters.state_dict());
+  const Tensor<float> x = random_tensor<float>({9, 4, 5}, -1, 1, 3);
+  std::vector<std::int64_t> lengths{9, 2, 5, 0};
+  std::vector<Tensor<float>> grads, grads_x;
+  std::vector<std::size_t> bytes;
+  for (const bool recompute : {false, true}) {
+    RandomSource random{.seed = 6};
+    Tape tape;
+    const Tensor<float> y =
+        model.record({x.view(), lengths}, tape, {.random = &random, .recompute = recompute}).y;
+    EXPECT_EQ(random.next, 2u);
+    bytes.push_back(tape.bytes());
+    parameters.zero_grad();
+    grads_x.push_back(model.backward(y.view(), tape, parameters, {}));
+    Tensor<float>& all = grads.emplace_back(Shape{parameters.grads().size()});
+    std::copy_n(parameters.grads().data(), all.size(), all.data());
+  }
+  expect_same_bits<float>(grads[1].view(), grads[0].view());
+  expect_same_bits<float>(grads_x[1].view(), grads_x[0].view());
+  EXPECT_LT(2 * bytes[1], bytes[0]);
 }
 
 }  // namespace

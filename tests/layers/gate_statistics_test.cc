@@ -12,6 +12,7 @@
 
 #include "layers/recurrent_backward.h"
 #include "sluice/layers.h"
+#include "sluice/random.h"
 #include "support/recurrent_cases.h"
 
 namespace sluice {
@@ -200,6 +201,33 @@ TEST(GateStatistics, NormsAreThoseOfTheStatesGradients) {
       // The same sums in another order.
       EXPECT_NEAR(norms[t].mean(), std::sqrt(squares), 1e-13 * std::sqrt(squares)) << t;
       EXPECT_EQ(norms[t].runs, 1u);
+    }
+  }
+}
+
+// Zoneout that always keeps the old h: what reaches h is what all later outputs say.
+TEST(GateStatistics, NormsHaveWhatZoneoutBringsBack) {
+  constexpr std::size_t kSteps = 4, kRows = 2;
+  const Tensor<double> x = random_tensor<double>({kSteps, kRows, 3}, -1, 1, 1);
+  for (const CellKind kind : {CellKind::kLstm, CellKind::kGru, CellKind::kGruBefore, CellKind::kRnnTanh}) {
+    RecurrentOptions options = options_of(kind, 3, 5);
+    options.zoneout_h = 1;
+    Parameters<double> parameters = random_parameters<double>(test::parameters_of(options), 0.5);
+    const RecurrentNet<double> net(options, parameters.state_dict(), "");
+    const Tensor<double> grad = random_tensor<double>({kSteps, kRows, 5}, -1, 1, 2);
+    RandomSource random;
+    GateStatistics got;
+    Tape tape;
+    record_call(net, x.view(), {}, SequenceLayout::kTimeFirst, tape, {.random = &random});
+    backward_call<double>(net, {.output = grad}, tape, parameters, {.statistics = &got});
+    Tensor<double> sum({kRows, 5});
+    for (std::size_t t = kSteps; t-- > 0;) {
+      double squares = 0;
+      for (std::size_t i = 0; i < sum.size(); ++i) {
+        sum.data()[i] += grad.data()[t * sum.size() + i];
+        squares += sum.data()[i] * sum.data()[i];
+      }
+      EXPECT_NEAR(got.layers.at(0).gradients.at(t).mean(), std::sqrt(squares), 1e-13) << t;
     }
   }
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/dropout_mask.h"
 #include "support/recurrent_cases.h"
 
 namespace sluice {
@@ -51,12 +52,22 @@ struct Gradients {
   RecurrentInputGradients<T> inputs;
 };
 
+// A record to call with, always of the same masks.
+template <class T>
+RecurrentRecord<T> new_record(const RecurrentOptions& options, bool recompute = false) {
+  RecurrentRecord<T> record;
+  record.recompute = recompute;
+  if (options.masks() > 0) record.random = RandomStream(4, 2);
+  return record;
+}
+
 template <class T>
 Gradients<T> run_backward(const RecurrentOptions& options, const StateDict<T>& weights, TensorView<const T> x,
-                          const RecurrentInput<T>& in, const Loss<T>* loss = nullptr, int threads = 1) {
+                          const RecurrentInput<T>& in, const Loss<T>* loss = nullptr, int threads = 1,
+                          bool recompute = false) {
   const RecurrentNet<T> net(options, weights, "");
   const RecurrentBackward<T> backward(net, weights);
-  RecurrentRecord<T> record;
+  RecurrentRecord<T> record = new_record<T>(options, recompute);
   const RecurrentOutput<T> out =
       net.forward(x, in, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<T>(), &record);
   const Loss<T> own(out);
@@ -72,7 +83,10 @@ Gradients<T> run_backward(const RecurrentOptions& options, const StateDict<T>& w
 double loss_of(const RecurrentOptions& options, const StateDict<double>& weights, TensorView<const double> x,
                const RecurrentInput<double>& in) {
   const RecurrentNet<double> net(options, weights, "");
-  const RecurrentOutput<double> out = net.forward(x, in, SequenceLayout::kTimeFirst);
+  RecurrentRecord<double> record = new_record<double>(options);
+  const RecurrentOutput<double> out =
+      net.forward(x, in, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<double>(),
+                  options.masks() > 0 ? &record : nullptr);
   return Loss<double>(out).of(out);
 }
 
@@ -250,6 +264,198 @@ TEST(RecurrentBackward, ParameterGradientsAddUp) {
     for (std::size_t i = 0; i < grads[p].size(); ++i) {
       ASSERT_EQ(others[p].data()[i], p == 1 ? 0.0 : once[p].data()[i]);
     }
+  }
+}
+
+// Every kind, three layers that drop out between them.
+std::vector<RecurrentOptions> every_dropping_kind(std::size_t input_size, std::size_t hidden_size) {
+  std::vector<RecurrentOptions> all = every_kind(input_size, hidden_size, 3, true);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i].dropout = 0.4;
+    all[i].has_variational_dropout = i % 2 == 1;
+  }
+  return all;
+}
+
+// Every kind, two layers that zone out; every other one drops out, too.
+std::vector<RecurrentOptions> every_zoning_kind(std::size_t input_size, std::size_t hidden_size) {
+  std::vector<RecurrentOptions> all = every_kind(input_size, hidden_size, 2, true);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i].zoneout_h = 0.3;
+    if (all[i].kind == CellKind::kLstm) all[i].zoneout_c = 0.4;
+    if (i % 2 == 0) all[i].dropout = 0.2;
+  }
+  RecurrentOptions only_c = options_of(CellKind::kLstm, input_size, hidden_size);
+  only_c.zoneout_c = 0.5;
+  all.push_back(only_c);
+  return all;
+}
+
+TEST(RecurrentBackward, ZoneoutEqualsCentralDifferences) {
+  for (const RecurrentOptions& options : every_zoning_kind(2, 5)) {
+    for (const bool with_lengths : {false, true}) expect_gradients(options, 4, 4, with_lengths);
+  }
+  for (const RecurrentOptions& options : every_zoning_kind(1, 17)) expect_gradients(options, 3, 2, true);
+}
+
+TEST(RecurrentBackward, ZoneoutOnAnyNumberOfThreadsAndRecomputedGivesTheSameBits) {
+  for (const RecurrentOptions& options : every_zoning_kind(40, 70)) {
+    SCOPED_TRACE(describe(options));
+    const StateDict<float> weights = test::random_weights<float>(options);
+    const RandomCall<float> call(options, 9, 11);
+    const RecurrentInput<float> in = call.input();
+    const Gradients<float> want = run_backward<float>(options, weights, call.x, in, nullptr, 1);
+    for (const int threads : {1, 2, 3}) {
+      for (const bool recompute : {false, true}) {
+        expect_same_gradients(run_backward<float>(options, weights, call.x, in, nullptr, threads, recompute),
+                              want);
+      }
+    }
+  }
+}
+
+TEST(RecurrentBackward, DropoutBetweenLayersEqualsCentralDifferences) {
+  for (RecurrentOptions options : every_dropping_kind(2, 3)) {
+    expect_gradients(options, 4, 3, true);
+    options.is_bidirectional = false;
+    options.has_variational_dropout = !options.has_variational_dropout;
+    expect_gradients(options, 4, 3, false);
+  }
+}
+
+TEST(RecurrentBackward, DropoutOnAnyNumberOfThreadsGivesTheSameBits) {
+  for (const RecurrentOptions& options : every_dropping_kind(40, 70)) {
+    SCOPED_TRACE(describe(options));
+    const StateDict<float> weights = test::random_weights<float>(options);
+    const RandomCall<float> call(options, 9, 11);
+    const RecurrentInput<float> in = call.input();
+    const Gradients<float> want = run_backward<float>(options, weights, call.x, in, nullptr, 1);
+    for (const int threads : {2, 3}) {
+      expect_same_gradients(run_backward<float>(options, weights, call.x, in, nullptr, threads), want);
+    }
+  }
+}
+
+// The layers one by one, with the masks between them by hand.
+TEST(RecurrentBackward, DropoutBetweenLayersIsTheMaskBetweenTheLayers) {
+  for (const RecurrentOptions& options : every_dropping_kind(5, 6)) {
+    SCOPED_TRACE(describe(options));
+    const StateDict<double> weights = test::random_weights<double>(options);
+    const RandomCall<double> call(options, 7, 4);
+    const RecurrentInput<double> in = call.input();
+    const std::size_t directions = options.directions();
+    const RecurrentNet<double> net(options, weights, "");
+    RecurrentRecord<double> record = new_record<double>(options);
+    const RecurrentOutput<double> out =
+        net.forward(call.x, in, SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<double>(), &record);
+    const Loss<double> loss(out);
+    const Gradients<double> got = run_backward<double>(options, weights, call.x, in, &loss);
+
+    std::vector<RecurrentOptions> layers(options.num_layers, options);
+    std::vector<StateDict<double>> parts(options.num_layers);
+    std::vector<Tensor<double>> inputs{call.x}, masks;
+    const auto of_layer = [&](const Tensor<double>& all, std::size_t layer) {
+      return all.is_null() ? TensorView<const double>()
+                           : TensorView<const double>(all.view().narrow(0, layer * directions, directions));
+    };
+    const auto call_of = [&](std::size_t layer) {
+      RecurrentInput<double> one = in;
+      one.h0 = of_layer(call.h0, layer);
+      one.c0 = of_layer(call.c0, layer);
+      one.cell_sequence = in.cell_sequence && layer + 1 == options.num_layers;
+      return one;
+    };
+    for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
+      layers[layer].num_layers = 1;
+      layers[layer].dropout = 0;
+      layers[layer].input_size = options.layer_input_size(layer);
+      for (std::size_t direction = 0; direction < directions; ++direction) {
+        for (const ParameterInfo& info : net.cell_parameters(layer, direction)) {
+          std::string name = info.name;
+          name.replace(name.find("_l" + std::to_string(layer)), 3, "_l0");
+          parts[layer].set(name, Tensor<double>(weights.at(info.name)));
+        }
+      }
+      RecurrentOutput<double> made = RecurrentNet<double>(layers[layer], parts[layer], "")
+                                         .forward(inputs[layer], call_of(layer), SequenceLayout::kTimeFirst);
+      if (layer + 1 == options.num_layers) {
+        expect_same_bits<double>(made.output.view(), out.output.view());
+        break;
+      }
+      Tensor<double> mask(made.output.shape());
+      std::fill_n(mask.data(), mask.size(), 1.0);
+      DropoutMask(0.4, options.has_variational_dropout, RandomStream(4, 2 + layer)).apply(mask, 1);
+      for (std::size_t i = 0; i < mask.size(); ++i) made.output.data()[i] *= mask.data()[i];
+      inputs.push_back(std::move(made.output));
+      masks.push_back(std::move(mask));
+    }
+    Loss<double> of_part = loss;
+    std::size_t p = got.parameters.size();
+    for (std::size_t layer = options.num_layers; layer-- > 0;) {
+      of_part.h_n = Tensor<double>(of_layer(loss.h_n, layer));
+      if (!loss.c_n.is_null()) of_part.c_n = Tensor<double>(of_layer(loss.c_n, layer));
+      Gradients<double> want =
+          run_backward<double>(layers[layer], parts[layer], inputs[layer], call_of(layer), &of_part);
+      p -= want.parameters.size();
+      for (std::size_t i = 0; i < want.parameters.size(); ++i) {
+        expect_same_bits<double>(got.parameters[p + i].view(), want.parameters[i].view());
+      }
+      expect_same_bits<double>(got.inputs.h0.view().narrow(0, layer * directions, directions),
+                               want.inputs.h0.view());
+      if (layer == 0) {
+        expect_same_bits<double>(got.inputs.x.view(), want.inputs.x.view());
+        break;
+      }
+      of_part.output = std::move(want.inputs.x);
+      of_part.c_sequence = Tensor<double>();
+      for (std::size_t i = 0; i < of_part.output.size(); ++i) {
+        of_part.output.data()[i] *= masks[layer - 1].data()[i];
+      }
+    }
+    EXPECT_EQ(p, 0u);
+  }
+}
+
+TEST(RecurrentBackward, RecomputingGivesTheSameBits) {
+  std::vector<RecurrentOptions> all = every_dropping_kind(9, 20);
+  for (const RecurrentOptions& options : every_kind(9, 20)) all.push_back(options);
+  for (const RecurrentOptions& options : every_kind(9, 20, 2)) all.push_back(options);
+  for (const RecurrentOptions& options : all) {
+    SCOPED_TRACE(describe(options));
+    const StateDict<float> weights = test::random_weights<float>(options);
+    const RandomCall<float> call(options, 9, 11);
+    for (const bool with_lengths : {false, true}) {
+      const RecurrentInput<float> in = call.input(with_lengths);
+      const Gradients<float> want = run_backward<float>(options, weights, call.x, in);
+      for (const int threads : {1, 2, 3}) {
+        expect_same_gradients(
+            run_backward<float>(options, weights, call.x, in, nullptr, threads, /*recompute=*/true), want);
+      }
+    }
+  }
+}
+
+// What docs/training.md says of it: initial states, and the outputs of all layers but the last.
+TEST(RecurrentBackward, RecomputingKeepsOnlyWhatLayersTake) {
+  const std::size_t steps = 9, batch = 11;
+  for (const RecurrentOptions& options : every_dropping_kind(9, 20)) {
+    SCOPED_TRACE(describe(options));
+    const RandomCall<float> call(options, steps, batch);
+    const RecurrentNet<float> net(options, test::random_weights<float>(options), "");
+    const auto forward = [&](RecurrentRecord<float>& record) {
+      return net.forward(call.x, call.input(), SequenceLayout::kTimeFirst, nullptr, RecurrentOutput<float>(),
+                         &record);
+    };
+    RecurrentRecord<float> kept = new_record<float>(options), remade = new_record<float>(options, true);
+    const RecurrentOutput<float> want = forward(kept), got = forward(remade);
+    expect_same_bits<float>(got.output.view(), want.output.view());
+    expect_same_bits<float>(got.h_n.view(), want.h_n.view());
+    if (!want.c_sequence.is_null()) expect_same_bits<float>(got.c_sequence.view(), want.c_sequence.view());
+    const std::size_t states =
+        options.state_size() + (options.kind == CellKind::kLstm ? options.hidden_size : 0);
+    const std::size_t outputs = (options.num_layers - 1) * steps * options.state_size();
+    EXPECT_EQ(remade.bytes(), options.directions() * batch * (3 * states + outputs) * sizeof(float));
+    EXPECT_GT(kept.bytes(), 1.4 * remade.bytes());
   }
 }
 
