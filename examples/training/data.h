@@ -15,8 +15,8 @@ namespace training {
 using Table = std::vector<std::vector<double>>;
 
 /// The rows of a file of numbers with commas between them, without its first `header_lines`. Throws FileError
-/// for a file that cannot be read, and for a row of another length than the first.
-inline Table read_csv(const std::string& path, std::size_t header_lines) {
+/// for a file that cannot be read or has no rows, and for a row that has not `columns` numbers.
+inline Table read_csv(const std::string& path, std::size_t header_lines, std::size_t columns) {
   std::ifstream file(path);
   if (!file) throw sluice::FileError(path + ": cannot be read");
   Table rows;
@@ -31,12 +31,12 @@ inline Table read_csv(const std::string& path, std::size_t header_lines) {
       row.push_back(value);
       cells >> comma;
     }
-    if (row.empty() || row.size() != rows.front().size()) {
+    if (row.size() != columns) {
       throw sluice::FileError(path + ": line " + std::to_string(number) + " has " +
-                              std::to_string(row.size()) + " numbers, expected " +
-                              std::to_string(rows.front().size()));
+                              std::to_string(row.size()) + " numbers, expected " + std::to_string(columns));
     }
   }
+  if (rows.empty()) throw sluice::FileError(path + ": has no rows");
   return rows;
 }
 

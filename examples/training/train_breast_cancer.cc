@@ -39,7 +39,7 @@ Split split(const training::Table& table) {
   for (std::size_t k = 0; k <= kFeatures; ++k) {
     std::vector<double> known;
     for (std::size_t i = 0; i < table.size(); ++i) {
-      if (i % 5 != 4) known.push_back(table[i].at(k));
+      if (i % 5 != 4) known.push_back(table[i][k]);
     }
     const training::Scale scale(known);
     for (std::size_t i = 0; i < table.size(); ++i) {
@@ -85,7 +85,7 @@ std::size_t count_right(const sluice::Model<float>& model, const Patients& patie
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   try {
-    const Split patients = split(training::read_csv(argv[1], 1));
+    const Split patients = split(training::read_csv(argv[1], 1, kFeatures + 1));
     std::printf("Linear and Sigmoid, BCELoss\n");
     const auto from_probabilities = train(kLinearAndSigmoid, sluice::BCELoss<float>(), patients.training);
     std::printf("Linear, BCEWithLogitsLoss\n");

@@ -32,9 +32,9 @@ Batch make_batch(const training::Table& images, std::span<const std::size_t> row
   for (std::size_t b = 0; b < rows.size(); ++b) {
     const std::vector<double>& image = images[rows[b]];  // 64 numbers from 0 to 16, and the digit
     for (std::size_t i = 0; i < kSide * kSide; ++i) {
-      batch.x(i / kSide, b, i % kSide) = static_cast<float>(image.at(i) / 16);
+      batch.x(i / kSide, b, i % kSide) = static_cast<float>(image[i] / 16);
     }
-    batch.digit(0, b) = static_cast<std::int64_t>(image.at(kSide * kSide));
+    batch.digit(0, b) = static_cast<std::int64_t>(image[kSide * kSide]);
   }
   return batch;
 }
@@ -55,7 +55,7 @@ double share_right(const sluice::Model<float>& model, const Batch& batch) {
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   try {
-    const training::Table images = training::read_csv(argv[1], 0);
+    const training::Table images = training::read_csv(argv[1], 0, kSide * kSide + 1);
     std::vector<std::size_t> training_rows, held_out_rows;
     for (std::size_t i = 0; i < images.size(); ++i) (i % 5 == 4 ? held_out_rows : training_rows).push_back(i);
     const Batch held_out = make_batch(images, held_out_rows);

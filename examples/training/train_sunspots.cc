@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdio>
 #include <exception>
+#include <string>
 #include <vector>
 
 #include "sluice/sluice.h"
@@ -112,8 +113,9 @@ int main(int argc, char** argv) {
   if (argc != 2) return 2;
   try {
     Years years, last_value{0};
-    for (const auto& row : training::read_csv(argv[1], 1)) years.push_back(row.at(1));
+    for (const auto& row : training::read_csv(argv[1], 1, 2)) years.push_back(row[1]);
     last_value.insert(last_value.end(), years.begin(), years.end() - 1);
+    if (years.size() < 3 * kHeldOut) throw sluice::FileError(std::string(argv[1]) + ": has too few years");
     const std::size_t known = years.size() - kHeldOut, validation = known - kValidation;
 
     Forecaster first(years, validation);
