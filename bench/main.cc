@@ -22,7 +22,8 @@ void print_help() {
       "                 {Lstm,Gru,Rnn}Forward/T:25/B:32/I:512/H:512/threads:2, /L: layers and /D: directions "
       "optional\n"
       "                 LstmProjectedForward: the same with /P:\n"
-      "                 {Lstm,Gru,Rnn}Step/B:1/I:64/H:64, /L: optional\n");
+      "                 {Lstm,Gru,Rnn}Step/B:1/I:64/H:64, /L: optional\n"
+      "                 {Lstm,Gru,Rnn}Train, {Lstm,Gru,Rnn}TrainStep: as Forward\n");
   benchmark::PrintDefaultHelp();
 }
 

@@ -13,25 +13,37 @@ namespace sluice::bench {
 namespace {
 
 using Cell = RecurrentCase::Cell;
+using Work = RecurrentCase::Work;
 
 // A kind of benchmark: the first part of a name, and what must and may follow.
 struct Kind {
   std::string_view name;
   Cell cell;
-  bool is_stream;
+  Work work;
   bool has_projection;
+
+  bool is_step() const { return work == Work::kStep; }
 };
 
 constexpr Kind kKinds[] = {
-    {"LstmForward", Cell::kLstm, false, false}, {"GruForward", Cell::kGru, false, false},
-    {"RnnForward", Cell::kRnn, false, false},   {"LstmProjectedForward", Cell::kLstm, false, true},
-    {"LstmStep", Cell::kLstm, true, false},     {"GruStep", Cell::kGru, true, false},
-    {"RnnStep", Cell::kRnn, true, false},
+    {"LstmForward", Cell::kLstm, Work::kForward, false},
+    {"GruForward", Cell::kGru, Work::kForward, false},
+    {"RnnForward", Cell::kRnn, Work::kForward, false},
+    {"LstmProjectedForward", Cell::kLstm, Work::kForward, true},
+    {"LstmStep", Cell::kLstm, Work::kStep, false},
+    {"GruStep", Cell::kGru, Work::kStep, false},
+    {"RnnStep", Cell::kRnn, Work::kStep, false},
+    {"LstmTrain", Cell::kLstm, Work::kTrain, false},
+    {"GruTrain", Cell::kGru, Work::kTrain, false},
+    {"RnnTrain", Cell::kRnn, Work::kTrain, false},
+    {"LstmTrainStep", Cell::kLstm, Work::kTrainStep, false},
+    {"GruTrainStep", Cell::kGru, Work::kTrainStep, false},
+    {"RnnTrainStep", Cell::kRnn, Work::kTrainStep, false},
 };
 
 const Kind& kind_of(const RecurrentCase& shape) {
   return *std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& kind) {
-    return kind.cell == shape.cell && kind.is_stream == shape.is_stream &&
+    return kind.cell == shape.cell && kind.work == shape.work &&
            kind.has_projection == (shape.proj_size != 0);
   });
 }
@@ -89,18 +101,19 @@ std::map<std::string, std::size_t, std::less<>> parse_parts(std::string_view nam
 }  // namespace
 
 std::string to_name(const RecurrentCase& shape) {
-  std::string name(kind_of(shape).name);
+  const Kind& kind = kind_of(shape);
+  std::string name(kind.name);
   const auto add = [&](const char* key, std::size_t value) {
     name.append("/").append(key).append(":").append(std::to_string(value));
   };
-  if (!shape.is_stream) add("T", shape.steps);
+  if (!kind.is_step()) add("T", shape.steps);
   add("B", shape.batch);
   add("I", shape.input_size);
   add("H", shape.hidden_size);
   if (shape.layers != 1) add("L", shape.layers);
   if (shape.directions != 1) add("D", shape.directions);
   if (shape.proj_size != 0) add("P", shape.proj_size);
-  if (!shape.is_stream) add("threads", static_cast<std::size_t>(shape.threads));
+  if (!kind.is_step()) add("threads", static_cast<std::size_t>(shape.threads));
   return name;
 }
 
@@ -108,11 +121,11 @@ RecurrentCase parse_case(std::string_view name) {
   const std::size_t slash = std::min(name.find('/'), name.size());
   const Kind& kind = find_kind(name, name.substr(0, slash));
   std::set<std::string, std::less<>> keys{"B", "I", "H"};
-  if (!kind.is_stream) keys.insert({"T", "threads"});
+  if (!kind.is_step()) keys.insert({"T", "threads"});
   if (kind.has_projection) keys.insert("P");
   const auto required = keys;
   keys.insert("L");
-  if (!kind.is_stream) keys.insert("D");
+  if (!kind.is_step()) keys.insert("D");
 
   const auto values = parse_parts(name, name.substr(std::min(slash + 1, name.size())), keys);
   for (const std::string& key : required) {
@@ -123,7 +136,7 @@ RecurrentCase parse_case(std::string_view name) {
     return found == values.end() ? otherwise : found->second;
   };
   const RecurrentCase shape{.cell = kind.cell,
-                            .is_stream = kind.is_stream,
+                            .work = kind.work,
                             .steps = value("T", 1),
                             .batch = value("B", 1),
                             .input_size = value("I", 1),

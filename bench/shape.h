@@ -11,8 +11,14 @@ namespace sluice::bench {
 /// What a recurrent benchmark runs. Sizes as in the names of the library's options.
 struct RecurrentCase {
   enum class Cell { kLstm, kGru, kRnn };
+  enum class Work {
+    kForward,
+    kStep,       ///< one time step of a stepper; T and threads stay 1
+    kTrain,      ///< forward, backward, gradients of weights and input
+    kTrainStep,  ///< a step of training as a whole
+  };
   Cell cell = Cell::kLstm;
-  bool is_stream = false;       ///< one time step of a stepper; T and threads stay 1
+  Work work = Work::kForward;
   std::size_t steps = 1;        ///< T
   std::size_t batch = 1;        ///< B
   std::size_t input_size = 1;   ///< I
@@ -23,7 +29,7 @@ struct RecurrentCase {
   int threads = 1;
 };
 
-/// The name: T, B, I, H always, L and D where they are not 1, P where there is one, threads. A stream's has
+/// The name: T, B, I, H always, L and D where they are not 1, P where there is one, threads. A stepper's has
 /// neither T nor threads.
 std::string to_name(const RecurrentCase& shape);
 

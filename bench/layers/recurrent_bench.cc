@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recurrent layers over whole sequences and one step at a time. Inputs are made outside the loop; everything
-// is warm.
+// Recurrent layers over whole sequences, one step at a time, and in training. Inputs are made outside the
+// loop; everything is warm.
 //   us/step   time of a step, all layers and directions
 //   GFLOP/s   multiplications and additions of the products
 //   of_peak   share of the fused multiply-adds that as many threads can do
@@ -10,6 +10,7 @@
 //   of_bound  sequences: share of the sum of two times, that of the input part, whose weights are read once a
 //             call, and that of the recurrent part, whose weights are read once a step. Each is the larger of
 //             reading and multiplying.
+//   tape      training: bytes that a recorded run keeps for its way back
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -25,12 +26,18 @@
 #include "inputs.h"
 #include "machine.h"
 #include "measure.h"
+#include "openmp_threads.h"
+#include "sluice/loss.h"
+#include "sluice/optim.h"
+#include "sluice/parameters.h"
 #include "sluice/recurrent.h"
+#include "sluice/tape.h"
 
 namespace sluice::bench {
 namespace {
 
 using Cell = RecurrentCase::Cell;
+using Work = RecurrentCase::Work;
 
 // Rows up to which a step waits for its weights rather than for arithmetic.
 constexpr std::size_t kFewRows = 8;
@@ -118,6 +125,49 @@ void run_step(benchmark::State& state, const RecurrentCase& shape, const Layer& 
   }
 }
 
+// Forward, backward and the gradients of weights; then for kTrain that of the input, too, for kTrainStep all
+// else of a step: the loss and its gradient, Adam, and packing the weights that it moved.
+template <class Layer>
+void run_training(benchmark::State& state, const RecurrentCase& shape, Layer& layer) {
+  const OpenMPThreads all(shape.threads);  // packing takes as many as OpenMP has
+  const bool is_whole = shape.work == Work::kTrainStep;
+  const std::size_t outputs = layer.output_size(shape.input_size);
+  const Tensor<float> x = random_tensor<float>({shape.steps, shape.batch, shape.input_size}, -1, 1);
+  const Tensor<float> target = random_tensor<float>({shape.steps, shape.batch, outputs}, -1, 1, 2);
+  Parameters<float> parameters(layer.parameters());
+  for (std::size_t i = 0; i < parameters.count(); ++i) {
+    const Tensor<float> value =
+        random_tensor<float>(parameters.shape(i), -0.05F, 0.05F, static_cast<std::uint32_t>(i + 1));
+    std::copy_n(value.data(), value.size(), parameters.value(i).data());
+  }
+  layer.load(parameters.state_dict());
+  Adam<float> adam(parameters);
+  const MSELoss<float> loss;
+  Tape tape;
+  const BackwardOptions backward{.wants_input = !is_whole, .threads = shape.threads};
+  const auto train = [&] {
+    const auto y = layer.record({x.view()}, tape, {.threads = shape.threads}).y;
+    if (!is_whole) {
+      benchmark::DoNotOptimize(layer.backward(target, tape, parameters, backward).data());
+      return;
+    }
+    const auto out = loss(y, target, {.with_grad = true, .threads = shape.threads});
+    parameters.zero_grad({.threads = shape.threads});
+    layer.backward(out.grad, tape, parameters, backward);
+    adam.step(parameters, {.threads = shape.threads});
+    layer.load(parameters.state_dict());
+  };
+  const double ns = median_ns(state, train) / static_cast<double>(shape.steps);
+  // The way back has two products for each of the way forward: one makes the gradient of the weights, one
+  // that of what they were multiplied with.
+  double flops = 3 * layer.flops_per_step(shape.input_size);
+  if (is_whole) flops -= 2 * matrix_bytes(layer, {"weight_ih_l0"}) / sizeof(float);
+  report(state, ns, static_cast<double>(shape.batch) * flops, shape.threads);
+  const auto y = layer.record({x.view()}, tape, {.threads = shape.threads}).y;
+  state.counters["tape"] = benchmark::Counter(static_cast<double>(tape.bytes()),
+                                              benchmark::Counter::kDefaults, benchmark::Counter::kIs1024);
+}
+
 // Rows of 10 to T steps, in no order.
 template <class Layer>
 void run_ragged(benchmark::State& state, const RecurrentCase& shape, const Layer& layer) {
@@ -150,7 +200,7 @@ void register_ragged(Cell cell) {
   }
 }
 
-void register_forward_on_both(RecurrentCase shape) {
+void register_on_both(RecurrentCase shape) {
   for (const int threads : {1, 2}) {
     shape.threads = threads;
     register_case(shape);
@@ -161,8 +211,16 @@ void register_forward_on_both(RecurrentCase shape) {
 
 void register_case(const RecurrentCase& shape) {
   benchmark::RegisterBenchmark(to_name(shape).c_str(), [shape](benchmark::State& state) {
-    with_layer(shape, [&](const auto& layer) {
-      shape.is_stream ? run_step(state, shape, layer) : run_forward(state, shape, layer);
+    with_layer(shape, [&](auto layer) {
+      switch (shape.work) {
+        case Work::kForward:
+          return run_forward(state, shape, layer);
+        case Work::kStep:
+          return run_step(state, shape, layer);
+        case Work::kTrain:
+        case Work::kTrainStep:
+          return run_training(state, shape, layer);
+      }
     });
   })->Unit(benchmark::kMicrosecond);
 }
@@ -177,52 +235,62 @@ void register_recurrent() {
          {Size{64, 100, 1}, Size{128, 100, 1}, Size{256, 100, 1}, Size{512, 100, 1}, Size{1792, 50, 1},
           Size{256, 100, 2}, Size{256, 100, 3}, Size{256, 100, 5}, Size{256, 150, 64}, Size{512, 25, 16},
           Size{512, 25, 32}, Size{1024, 25, 16}, Size{1024, 25, 64}, Size{2048, 25, 64}}) {
-      register_forward_on_both({.cell = cell,
-                                .steps = s.steps,
-                                .batch = s.batch,
-                                .input_size = s.hidden,
-                                .hidden_size = s.hidden});
+      register_on_both({.cell = cell,
+                        .steps = s.steps,
+                        .batch = s.batch,
+                        .input_size = s.hidden,
+                        .hidden_size = s.hidden});
     }
-    register_forward_on_both({.cell = cell,
-                              .steps = 100,
-                              .batch = 16,
-                              .input_size = 256,
-                              .hidden_size = 256,
-                              .layers = 2,
-                              .directions = 2});
+    register_on_both({.cell = cell,
+                      .steps = 100,
+                      .batch = 16,
+                      .input_size = 256,
+                      .hidden_size = 256,
+                      .layers = 2,
+                      .directions = 2});
+    for (const Work work : {Work::kTrain, Work::kTrainStep}) {
+      for (const Size& s : {Size{256, 150, 64}, Size{512, 25, 32}, Size{1024, 25, 64}}) {
+        register_on_both({.cell = cell,
+                          .work = work,
+                          .steps = s.steps,
+                          .batch = s.batch,
+                          .input_size = s.hidden,
+                          .hidden_size = s.hidden});
+      }
+    }
     // oneDNN's issue 837.
     for (const auto& [steps, input] : {std::pair{63, 24}, {31, 48}, {15, 96}}) {
-      register_forward_on_both({.cell = cell,
-                                .steps = static_cast<std::size_t>(steps),
-                                .input_size = static_cast<std::size_t>(input),
-                                .hidden_size = 32,
-                                .directions = 2});
+      register_on_both({.cell = cell,
+                        .steps = static_cast<std::size_t>(steps),
+                        .input_size = static_cast<std::size_t>(input),
+                        .hidden_size = 32,
+                        .directions = 2});
     }
     // A stack: layers side by side on threads.
     for (const std::size_t batch : {1, 4}) {
-      register_forward_on_both(
+      register_on_both(
           {.cell = cell, .steps = 100, .batch = batch, .input_size = 256, .hidden_size = 256, .layers = 2});
     }
   }
   for (const std::size_t batch : {1, 32}) {
-    register_forward_on_both(
+    register_on_both(
         {.cell = Cell::kRnn, .steps = 100, .batch = batch, .input_size = 256, .hidden_size = 256});
-    register_forward_on_both({.cell = Cell::kLstm,
-                              .steps = 100,
-                              .batch = batch,
-                              .input_size = 512,
-                              .hidden_size = 512,
-                              .proj_size = 128});
+    register_on_both({.cell = Cell::kLstm,
+                      .steps = 100,
+                      .batch = batch,
+                      .input_size = 512,
+                      .hidden_size = 512,
+                      .proj_size = 128});
   }
   for (const Cell cell : {Cell::kLstm, Cell::kGru}) {
     register_ragged(cell);
     for (const std::size_t hidden : {16, 64, 128, 256}) {
       for (const std::size_t batch : {1, 8, 64}) {
         register_case(
-            {.cell = cell, .is_stream = true, .batch = batch, .input_size = hidden, .hidden_size = hidden});
+            {.cell = cell, .work = Work::kStep, .batch = batch, .input_size = hidden, .hidden_size = hidden});
       }
     }
-    register_case({.cell = cell, .is_stream = true, .input_size = 64, .hidden_size = 64, .layers = 3});
+    register_case({.cell = cell, .work = Work::kStep, .input_size = 64, .hidden_size = 64, .layers = 3});
   }
 }
 

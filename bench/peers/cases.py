@@ -38,6 +38,13 @@ def all_cases():
                 "unit": "call",
                 "units": 1,
             }
+    for kind in ("train", "train-step"):
+        for cell in ("lstm", "gru"):
+            for hidden, steps, batch in ((256, 150, 64), (512, 25, 32), (1024, 25, 64)):
+                updates = {"updates": 3} if kind == "train-step" else {}
+                cases[f"{kind}-{cell}-{hidden}-b{batch}"] = recurrent(
+                    cell, hidden, steps, batch, kind=kind, unit="batch", units=1, **updates
+                )
     cases["vad"] = {"kind": "vad", "unit": "window", "units": 1, "threads": [1]}
     return cases
 
@@ -58,6 +65,10 @@ def describe(case):
         text += ", both directions"
     if case["kind"] == "stream":
         text += ", step by step"
+    if case["kind"] == "train":
+        text += ", forward and backward"
+    if case["kind"] == "train-step":
+        text += ", a step with Adam"
     if case["kind"] == "models":
         text += f", {case['models']} models"
     if "lengths" in case:
@@ -82,4 +93,8 @@ def flops(case):
         (case["I"] if layer == 0 else case["directions"] * case["H"]) + case["H"]
         for layer in range(case["layers"])
     )
+    if case["kind"] == "train":  # as many for the weights' gradients, and as many for those of x and h
+        columns *= 3
+    if case["kind"] == "train-step":  # nobody wants that of x
+        columns = 3 * columns - case["I"]
     return 2 * rows * case["directions"] * gates * case["H"] * columns * case.get("models", 1)

@@ -23,7 +23,13 @@ ENGINES = {
     "copy": ("memcpy, the bound of elementwise work", [BIN / "copy"]),
 }
 # Where OpenCL, through which SYCL reaches a CPU, finds it.
-ENVIRONMENT = {"onednn-sycl": {"OCL_ICD_FILENAMES": str(BUILD / "onednn-sycl" / "lib" / "libintelocl.so")}}
+# Its threads are TBB's; those of OpenMP, on which Adam runs there, must not spin beside them.
+ENVIRONMENT = {
+    "onednn-sycl": {
+        "OCL_ICD_FILENAMES": str(BUILD / "onednn-sycl" / "lib" / "libintelocl.so"),
+        "OMP_WAIT_POLICY": "passive",
+    }
+}
 FROM_PYTHON = ("onnxruntime",)
 TIMEOUT = 300  # seconds for one answer
 

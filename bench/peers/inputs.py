@@ -17,7 +17,8 @@ from install import BUILD, Failure
 
 # The largest difference from float64 that a right answer in float32 may have, for outputs in [-1, 1]. Sums of some
 # 4000 products of float32 differ by about sqrt(4000) * 2^-24 = 4e-6, and approximations of sigmoid add some 1e-7
-# a step; products rounded to bfloat16 or TF32, a wrong gate order or a lost bias differ by 1e-3 and more.
+# a step; products rounded to bfloat16 or TF32, a wrong gate order or a lost bias differ by 1e-3 and more. Gradients larger
+# than 1 are taken as shares of the largest. Parameters after three updates by Adam have moved by up to 3e-3 each.
 TOLERANCE = 2e-5
 SAMPLE = 1_000_000  # of elementwise results are looked at, the first ones
 LARGE = 10 * SAMPLE  # from this size on these are uniform in [-20, 20], to tell the error there
@@ -61,6 +62,28 @@ def write_recurrent(folder, case, random):
     return wanted[0] if is_one else np.stack(wanted)
 
 
+def write_training(folder, case, random):
+    """Files of a case of training; returns the parts of what it should give, in float64, one after the other."""
+    x = random.standard_normal((case["T"], case["B"], case["I"])).astype(np.float32)
+    given = random.standard_normal((case["T"], case["B"], case["H"])).astype(np.float32)
+    weights = make_weights(case, random)
+    save_file(weights, folder / "model0.safetensors")
+    np.save(folder / "x.npy", x)
+    np.save(folder / "given.npy", given)  # the gradient of y, or what y should be
+    x, given = x.astype(np.float64), given.astype(np.float64)
+    values = [weights[name + "_l0"].astype(np.float64) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    if case["kind"] == "train":
+        parts = reference.gradients(case["cell"], x, *values, lambda _: given)
+    else:
+
+        def of_loss(values):  # the mean of (y - given)^2
+            return reference.gradients(case["cell"], x, *values, lambda y: 2 * (y - given) / y.size)[2:]
+
+        parts = reference.adam(values, of_loss, case["updates"])
+    np.save(folder / "ends.npy", np.cumsum([part.size for part in parts]))
+    return np.concatenate([part.ravel() for part in parts])
+
+
 def write_elementwise(folder, case, random):
     x = (3 * random.standard_normal(case["n"])).astype(np.float32)  # as gates see them
     if case["n"] >= LARGE:
@@ -99,6 +122,8 @@ def write(name, case):
         wanted = write_elementwise(folder, case, random)
     elif case["kind"] == "vad":
         wanted = write_speech(folder)
+    elif case["kind"].startswith("train"):
+        wanted = write_training(folder, case, random)
     else:
         wanted = write_recurrent(folder, case, random)
     np.save(folder / "wanted.npy", wanted)
@@ -128,6 +153,11 @@ def compare(folder, case, engine):
     difference = np.abs(got - wanted)
     if "lengths" in case:  # past a row's length nothing is promised
         difference = difference[np.arange(case["T"])[:, None] < np.array(case["lengths"])]
+    if case["kind"].startswith("train"):  # gradients may be large: in each part as a share of its largest element
+        ends = np.load(folder / "ends.npy")[:-1]
+        difference = np.concatenate(
+            [d / max(1, np.abs(w).max()) for d, w in zip(np.split(difference, ends), np.split(wanted, ends))]
+        )
     worst = float(difference.max())
     if not worst <= TOLERANCE:  # also for NaN
         raise Failure(f"differs from float64 by {worst:.2g}, allowed {TOLERANCE:.0e}")

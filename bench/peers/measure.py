@@ -101,9 +101,12 @@ def call_costs(pool, seconds):
 
 def self_check():
     """Proves that a right result passes, and that one with a value off by three times what is allowed, with a NaN, or
-    with a step missing does not."""
-    name = "lstm-64-b1"
-    what = cases.all_cases()[name]
+    with its end missing does not."""
+    for name in ("lstm-64-b1", "train-lstm-512-b32"):
+        check_finds_wrong(name, cases.all_cases()[name])
+
+
+def check_finds_wrong(name, what):
     folder = inputs.write(name, what)
     worker = Worker("sluice", 1)
     try:
@@ -113,13 +116,13 @@ def self_check():
     inputs.compare(folder, what, "sluice")
     right = np.load(folder / "sluice.npy")
     off, nan = right.copy(), right.copy()
-    off[50, 0, 7] += 3 * inputs.TOLERANCE
-    nan[50, 0, 7] = np.nan
-    for change, wrong in {"one value off": off, "a NaN": nan, "a step missing": right[:-1]}.items():
+    off.flat[0] += 3 * inputs.TOLERANCE
+    nan.flat[-1] = np.nan
+    for change, wrong in {"one value off": off, "a NaN": nan, "its end missing": right[:-1]}.items():
         np.save(folder / "sluice.npy", wrong)
         try:
             inputs.compare(folder, what, "sluice")
         except Failure as why:
-            print(f"{change}: found out ({why})")
+            print(f"{name}, {change}: found out ({why})")
         else:
-            raise Failure(f"{change}: taken for right")
+            raise Failure(f"{name}, {change}: taken for right")

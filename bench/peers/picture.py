@@ -13,11 +13,15 @@ def text(x, y, words, size=12, anchor="start", color="#222"):
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{color}" {FONT}>{words}</text>'
 
 
-def bars(entries):
-    """entries: (case, threads, best rival, its time / sluice's), in order; those of a case stand together."""
+def bars(sections):
+    """sections: (title, entries); entries: (case, threads, best rival, its time / sluice's), in order; those of a case
+    stand together."""
+    entries = [entry for _, section in sections for entry in section]
     groups = {}
-    for case, threads, rival, ratio in entries:
-        groups.setdefault(case, []).append((threads, rival, ratio))
+    for title, section in sections:
+        groups[title] = []  # a row of its own
+        for case, threads, rival, ratio in section:
+            groups.setdefault(case, []).append((threads, rival, ratio))
     ratios = [ratio for *_, ratio in entries] or [1]
     low, high = math.log2(min(0.8, *ratios) * 0.9), math.log2(max(2, *ratios) * 1.1)
     all_threads = sorted({threads for _, threads, _, _ in entries})
@@ -45,7 +49,7 @@ def bars(entries):
             out.append(text(at(tick), TOP - 8, f"{tick:g}", 11, "middle", "#555"))
     y = TOP
     for case, several in groups.items():
-        out.append(text(LEFT - 8, y + ROW / 2 + 2, case, 12, "end"))
+        out.append(text(LEFT - 8, y + ROW / 2 + 2, case, 12 if several else 14, "end"))
         for i, (threads, rival, ratio) in enumerate(several):
             top = y + 3 + i * (BAR + 1)
             left, right = sorted((at(1), at(ratio)))

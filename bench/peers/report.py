@@ -12,6 +12,10 @@ NOT_RIVALS = ("sluice", "copy")
 ACCURATE = 4  # ULP: elementwise functions that are as good as their libraries say
 
 
+def is_training(record):
+    return record["kind"].startswith("train")
+
+
 def timed(record):
     """{engine: nanoseconds of a call} of those that were timed."""
     return {name: e["median_ns"] for name, e in record["engines"].items() if "median_ns" in e}
@@ -98,8 +102,13 @@ def verdict(results):
 
 
 def bars_of(results):
-    """(label, threads, best rival, ratio) for the picture."""
-    return [(r["case"], r["threads"], *best_rival(r)) for r in results["cases"] if best_rival(r)]
+    """For the picture: (title, [(label, threads, best rival, ratio)]) of what runs and of what trains."""
+    sections = {"Running": [], "Training": []}
+    for r in results["cases"]:
+        if best_rival(r):
+            title = "Training" if is_training(r) else "Running"
+            sections[title].append((r["case"], r["threads"], *best_rival(r)))
+    return [(title, entries) for title, entries in sections.items() if entries]
 
 
 def table(header, rows):
@@ -214,7 +223,8 @@ def markdown(results):
     }
     engines = [e for e in ENGINES if e in present]
     elementwise = [r for r in results["cases"] if not r["flops"] and r["unit"] == "call"]
-    networks = [r for r in results["cases"] if r not in elementwise]
+    training = [r for r in results["cases"] if is_training(r)]
+    networks = [r for r in results["cases"] if r not in elementwise + training]
     machine = results["machine"]
     parts = ["# sluice and its rivals, measured in turn\n"]
     parts.append("Written by `bench/peers/run`; docs/peers.md says how. Every round is in peers.json.\n")
@@ -225,15 +235,12 @@ def markdown(results):
     parts.append(
         "Microseconds, the median over rounds of each round's median; in brackets how many times sluice's.\n"
     )
-    if networks:
-        peak = comparison(
-            results,
-            networks,
-            shown(networks, engines),
-            "sluice of FMA peak",
-            share_of_peak,
-        )
-        parts.append("## Networks\n\n" + peak)
+    for title, records in (("Networks", networks), ("Training", training)):
+        if records:
+            parts.append(
+                f"## {title}\n\n"
+                + comparison(results, records, shown(records, engines), "sluice of FMA peak", share_of_peak)
+            )
     if elementwise:
         has = shown(elementwise, engines)
         parts.append(

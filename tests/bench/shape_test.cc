@@ -22,7 +22,7 @@ std::string message_for(const std::string& name) {
 TEST(BenchmarkShape, ReadsEveryPartOfAName) {
   const RecurrentCase shape = parse_case("GruForward/T:25/B:32/I:24/H:512/L:3/D:2/threads:8");
   EXPECT_EQ(shape.cell, RecurrentCase::Cell::kGru);
-  EXPECT_FALSE(shape.is_stream);
+  EXPECT_EQ(shape.work, RecurrentCase::Work::kForward);
   EXPECT_EQ(shape.steps, 25u);
   EXPECT_EQ(shape.batch, 32u);
   EXPECT_EQ(shape.input_size, 24u);
@@ -37,7 +37,8 @@ TEST(BenchmarkShape, NamesComeBackAsTheyWent) {
   for (const char* name :
        {"LstmForward/T:25/B:32/I:512/H:512/threads:2", "RnnForward/T:1/B:1/I:1/H:1/threads:1",
         "LstmProjectedForward/T:10/B:3/I:40/H:64/L:2/D:2/P:16/threads:1", "GruStep/B:8/I:64/H:128",
-        "LstmStep/B:1/I:64/H:64/L:3"}) {
+        "LstmStep/B:1/I:64/H:64/L:3", "GruTrain/T:25/B:32/I:512/H:512/threads:2",
+        "LstmTrainStep/T:25/B:32/I:24/H:512/L:2/D:2/threads:1"}) {
     EXPECT_EQ(to_name(parse_case(name)), name);
   }
 }
@@ -52,7 +53,8 @@ TEST(BenchmarkShape, ErrorsNameWhatIsWrong) {
   EXPECT_EQ(
       message_for("Forward/T:1"),
       "shape 'Forward/T:1': begins with 'Forward', expected one of LstmForward, GruForward, RnnForward, "
-      "LstmProjectedForward, LstmStep, GruStep, RnnStep");
+      "LstmProjectedForward, LstmStep, GruStep, RnnStep, LstmTrain, GruTrain, RnnTrain, LstmTrainStep, "
+      "GruTrainStep, RnnTrainStep");
   EXPECT_EQ(message_for(start), "shape '" + start + "': threads is missing");
   EXPECT_EQ(message_for(start + "/threads:1/"), "shape '" + start +
                                                     "/threads:1/': '' is none of B, D, H, I, L, T, threads "
@@ -68,6 +70,8 @@ TEST(BenchmarkShape, TakesOnlyWhatFitsTheKind) {
   EXPECT_THROW(parse_case("LstmProjectedForward/T:9/B:2/I:3/H:4/threads:1"), Error);
   EXPECT_THROW(parse_case("LstmStep/B:2/I:3/H:4/threads:1"), Error);
   EXPECT_THROW(parse_case("LstmStep/B:2/I:3/H:4/D:2"), Error);
+  EXPECT_THROW(parse_case("LstmTrain/T:9/B:2/I:3/H:4/P:2/threads:1"), Error);
+  EXPECT_THROW(parse_case("LstmTrainStep/B:2/I:3/H:4"), Error);
 }
 
 TEST(BenchmarkShape, NumbersAreWholeAndPositive) {

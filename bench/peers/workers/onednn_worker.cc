@@ -1,53 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // oneDNN's RNN and eltwise primitives: weights in the layout that the primitive asks for (format any),
-// reordered once; inference. GRU is lbr_gru, the form that PyTorch has. Built once for each version of
-// oneDNN.
+// reordered once; inference, but for training. GRU is lbr_gru, the form that PyTorch has. Built once for each
+// version of oneDNN.
 #include <omp.h>
 
-#include <cstring>
-#include <dnnl.hpp>
-#include <unordered_map>
-#if DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL
-#include <dnnl_sycl.h>
-#endif
+#include <algorithm>
 
-#include "worker.h"
+#include "onednn.h"
 
 namespace sluice::peers {
 namespace {
-
-using dnnl::memory;
-using Args = std::unordered_map<int, memory>;
-using Dims = memory::dims;
-constexpr auto kF32 = memory::data_type::f32;
-
-dnnl::engine& engine() {
-  static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
-
-std::int64_t dim(std::size_t size) { return static_cast<std::int64_t>(size); }
-
-// Memory that the host can read and write, too.
-memory allocate(const memory::desc& desc) {
-#if DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL
-  // SYCL's own kind, buffers, would be copied to and fro.
-  dnnl_memory_t made = nullptr;
-  dnnl::error::wrap_c_api(dnnl_sycl_interop_memory_create(&made, desc.get(), engine().get(),
-                                                          dnnl_sycl_interop_usm, DNNL_MEMORY_ALLOCATE),
-                          "could not allocate shared memory");
-  return memory(made);
-#else
-  return memory(desc, engine());
-#endif
-}
-
-void write(const memory& to, const float* from) {
-  std::memcpy(to.get_data_handle(), from, to.get_desc().get_size());
-}
-void read(const memory& from, float* to) {
-  std::memcpy(to, from.get_data_handle(), from.get_desc().get_size());
-}
 
 // One layer of one direction, or two that are concatenated, over T steps.
 struct Layer {
@@ -57,28 +19,6 @@ struct Layer {
   dnnl::primitive primitive;
   Args args;
 };
-
-// Scratch memory is the caller's: oneDNN's own belongs to the thread that made the primitive, and here others
-// run it.
-dnnl::primitive_attr own_scratchpad() {
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return attributes;
-}
-
-#if DNNL_VERSION_MAJOR >= 3
-template <class Primitive, class... Descs>
-typename Primitive::primitive_desc describe(const Descs&... descs) {
-  return typename Primitive::primitive_desc(engine(), dnnl::prop_kind::forward_inference, descs...,
-                                            own_scratchpad());
-}
-#else
-template <class Primitive, class... Descs>
-typename Primitive::primitive_desc describe(const Descs&... descs) {
-  return typename Primitive::primitive_desc(
-      typename Primitive::desc(dnnl::prop_kind::forward_inference, descs...), own_scratchpad(), engine());
-}
-#endif
 
 class LayerMaker {
  public:
@@ -94,13 +34,13 @@ class LayerMaker {
     std::vector<float> w(d * input * g * h), u(d * h * g * h), b(d * bias_gates * h);
     for (std::size_t i = 0; i < d; ++i) {
       const std::string suffix = "_l" + std::to_string(layer) + (i == 1 ? "_reverse" : "");
-      lay_out(weights.at("weight_ih" + suffix), input, w.data() + i * input * g * h);
-      lay_out(weights.at("weight_hh" + suffix), h, u.data() + i * h * g * h);
+      lay_out(c_, weights.at("weight_ih" + suffix), input, w.data() + i * input * g * h);
+      lay_out(c_, weights.at("weight_hh" + suffix), h, u.data() + i * h * g * h);
       const float* of_x = weights.at("bias_ih" + suffix).data();
       const float* of_h = weights.at("bias_hh" + suffix).data();
       float* bias = b.data() + i * bias_gates * h;
       for (std::size_t gate = 0; gate < g; ++gate) {
-        const std::size_t from = source_gate(gate);
+        const std::size_t from = source_gate(c_, gate);
         const bool apart = !is_lstm && gate == 2;
         for (std::size_t k = 0; k < h; ++k) {
           bias[gate * h + k] = of_x[from * h + k] + (apart ? 0 : of_h[from * h + k]);
@@ -129,13 +69,14 @@ class LayerMaker {
       scratch_desc = description.scratchpad_desc();
     };
     if (is_lstm) {
-      const auto description = describe<dnnl::lstm_forward>(direction, x_desc, state_desc, state_desc, w_any,
-                                                            u_any, b_desc, y_desc, state_desc, state_desc);
+      const auto description =
+          describe<dnnl::lstm_forward>(kInference, direction, x_desc, state_desc, state_desc, w_any, u_any,
+                                       b_desc, y_desc, state_desc, state_desc);
       take(description);
       made.primitive = dnnl::lstm_forward(description);
     } else {
-      const auto description = describe<dnnl::lbr_gru_forward>(direction, x_desc, state_desc, w_any, u_any,
-                                                               b_desc, y_desc, state_desc);
+      const auto description = describe<dnnl::lbr_gru_forward>(kInference, direction, x_desc, state_desc,
+                                                               w_any, u_any, b_desc, y_desc, state_desc);
       take(description);
       made.primitive = dnnl::lbr_gru_forward(description);
     }
@@ -144,8 +85,8 @@ class LayerMaker {
     const memory bias = allocate(b_desc);
     write(bias, b.data());
     made.args = {{DNNL_ARG_SRC_LAYER, made.x},
-                 {DNNL_ARG_WEIGHTS_LAYER, packed(w_dims, w, w_desc)},
-                 {DNNL_ARG_WEIGHTS_ITER, packed(u_dims, u, u_desc)},
+                 {DNNL_ARG_WEIGHTS_LAYER, reordered(stream_, plain(w_dims, w.data()), w_desc)},
+                 {DNNL_ARG_WEIGHTS_ITER, reordered(stream_, plain(u_dims, u.data()), u_desc)},
                  {DNNL_ARG_BIAS, bias},
                  {DNNL_ARG_SCRATCHPAD, allocate(scratch_desc)},
                  {DNNL_ARG_DST_LAYER, made.y}};
@@ -162,29 +103,6 @@ class LayerMaker {
   }
 
  private:
-  // oneDNN's gates in PyTorch's order: LSTM i f c o is i f g o; GRU u r o is z r n.
-  std::size_t source_gate(std::size_t gate) const { return c_.cell == "gru" && gate < 2 ? 1 - gate : gate; }
-
-  void lay_out(TensorView<const float> from, std::size_t columns, float* to) const {
-    const std::size_t g = c_.gates(), h = c_.H;
-    for (std::size_t k = 0; k < columns; ++k) {
-      for (std::size_t gate = 0; gate < g; ++gate) {
-        for (std::size_t o = 0; o < h; ++o) {
-          *to++ = from.data()[(source_gate(gate) * h + o) * columns + k];
-        }
-      }
-    }
-  }
-
-  memory packed(const Dims& dims, const std::vector<float>& values, const memory::desc& wanted) {
-    memory plain = allocate({dims, kF32, memory::format_tag::ldigo});
-    write(plain, values.data());
-    memory result = allocate(wanted);
-    dnnl::reorder(plain, result).execute(stream_, plain, result);
-    stream_.wait();
-    return result;
-  }
-
   const Case& c_;
   dnnl::stream& stream_;
   bool has_state_;
@@ -296,9 +214,11 @@ class Elementwise : public Job {
     const auto algorithm =
         c.function == "sigmoid" ? dnnl::algorithm::eltwise_logistic : dnnl::algorithm::eltwise_tanh;
 #if DNNL_VERSION_MAJOR >= 3
-    primitive_ = dnnl::eltwise_forward(describe<dnnl::eltwise_forward>(algorithm, desc, desc, 0.0F, 0.0F));
+    primitive_ =
+        dnnl::eltwise_forward(describe<dnnl::eltwise_forward>(kInference, algorithm, desc, desc, 0.0F, 0.0F));
 #else
-    primitive_ = dnnl::eltwise_forward(describe<dnnl::eltwise_forward>(algorithm, desc, 0.0F, 0.0F));
+    primitive_ =
+        dnnl::eltwise_forward(describe<dnnl::eltwise_forward>(kInference, algorithm, desc, 0.0F, 0.0F));
 #endif
     const memory x = allocate(desc);
     write(x, c.input().data());
@@ -324,6 +244,7 @@ std::unique_ptr<Job> make(const Case& c) {
   if (c.kind == "sequence") return std::make_unique<Sequence>(c);
   if (c.kind == "stream") return std::make_unique<Stepped>(c);
   if (c.kind == "models") return std::make_unique<Models>(c);
+  if (c.kind.starts_with("train")) return make_training(c);
   if (c.kind == "elementwise") return std::make_unique<Elementwise>(c);
   throw Unsupported{"it runs no whole networks"};
 }

@@ -131,6 +131,7 @@ class Models : public Job {
 std::unique_ptr<Job> make(const Case& c) {
   if (c.kind == "stream") return std::make_unique<Stepped>(c);
   if (c.kind == "models") return std::make_unique<Models>(c);
+  if (c.kind.starts_with("train")) throw Unsupported{"it does not train"};
   if (c.kind == "vad") throw Unsupported{"compared with ONNX Runtime alone"};
   return std::make_unique<Whole>(c);
 }

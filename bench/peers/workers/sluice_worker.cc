@@ -143,11 +143,61 @@ class Speech : public Job {
   std::size_t next_ = 0;
 };
 
+// Forward and backward; in "train-step" all of a step: loss, Adam, and the weights packed anew.
+class Training : public Job {
+ public:
+  explicit Training(const Case& c)
+      : c_(c),
+        trained_(load_trained()),
+        adam_(trained_.parameters()),
+        x_(c.input()),
+        given_(c.array("given.npy")) {
+    omp_set_num_threads(c.threads);
+  }
+  void run() override {
+    const Module<float>& net = trained_.model().modules();
+    Parameters<float>& parameters = trained_.parameters();
+    y_ = net.record({x_.view()}, tape_, {}).y;
+    parameters.zero_grad();
+    if (c_.kind == "train") {
+      grad_x_ = net.backward(given_, tape_, parameters, {});
+      return;
+    }
+    const LossOutput<float> loss = MSELoss<float>()(y_, given_, {.with_grad = true});
+    net.backward(loss.grad, tape_, parameters, {.wants_input = false});
+    adam_.step(parameters);
+    trained_.update();
+  }
+  Tensor<float> result() override {
+    Parameters<float>& parameters = trained_.parameters();
+    if (c_.kind == "train") {
+      return joined(
+          {y_, grad_x_, parameters.grad(0), parameters.grad(1), parameters.grad(2), parameters.grad(3)});
+    }
+    trained_ = load_trained();
+    adam_ = Adam<float>(parameters);
+    for (std::size_t i = 0; i < c_.updates; ++i) run();
+    return joined({parameters.value(0), parameters.value(1), parameters.value(2), parameters.value(3)});
+  }
+
+ private:
+  TrainableModel<float> load_trained() const {
+    return TrainableModel<float>::load(c_.model(0, "safetensors"));
+  }
+
+  Case c_;
+  TrainableModel<float> trained_;
+  Adam<float> adam_;
+  Tape tape_;
+  Tensor<float> x_, given_, y_, grad_x_;
+};
+
 std::unique_ptr<Job> make(const Case& c) {
   if (c.kind == "sequence") return std::make_unique<Sequence>(c);
   if (c.kind == "stream") return std::make_unique<Stepped>(c);
   if (c.kind == "models") return std::make_unique<Models>(c);
   if (c.kind == "vad") return std::make_unique<Speech>(c);
+  if (c.kind.starts_with("train")) return std::make_unique<Training>(c);
   return std::make_unique<Elementwise>(c);
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// PyTorch's C++ library in inference mode. Its own kernels and its oneDNN path are both tried, and the faster
-// one is timed.
+// PyTorch's C++ library, in inference mode but for training. Its own kernels and its oneDNN path are both
+// tried, and the faster one is timed.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
@@ -50,11 +52,11 @@ struct Net {
   at::Tensor operator()(const at::Tensor& x, bool carries = false) {
     const auto l = static_cast<std::int64_t>(layers);
     if (is_lstm) {
-      auto [y, hn, cn] = at::lstm(x, {h, cell}, weights, true, l, 0, false, is_bidirectional, false);
+      auto [y, hn, cn] = at::lstm(x, {h, cell}, weights, true, l, 0, is_training, is_bidirectional, false);
       if (carries) h = hn, cell = cn;
       return y;
     }
-    auto [y, hn] = at::gru(x, h, weights, true, l, 0, false, is_bidirectional, false);
+    auto [y, hn] = at::gru(x, h, weights, true, l, 0, is_training, is_bidirectional, false);
     if (carries) h = hn;
     return y;
   }
@@ -71,6 +73,7 @@ struct Net {
   bool is_lstm = true;
   std::size_t layers = 1;
   bool is_bidirectional = false;
+  bool is_training = false;
   std::vector<at::Tensor> weights;
   at::Tensor h, cell;
 };
@@ -184,6 +187,66 @@ class Models : public Job {
   HostThreads threads_;
 };
 
+// Forward and backward; in "train-step" all of a step: loss, and Adam in its fused form.
+class Training : public Job {
+ public:
+  explicit Training(const Case& c) : c_(c) {
+    const c10::InferenceMode off(false);
+    x_ = to_torch(c.input().view()).set_requires_grad(c.kind == "train");
+    given_ = to_torch(c.array("given.npy").view());
+    restart();
+    setting_ = choose_path([this] { run(); });
+  }
+  void run() override {
+    const c10::InferenceMode off(false);
+    y_ = net_(x_);
+    if (c_.kind == "train") {
+      std::vector<at::Tensor> wanted{x_};
+      wanted.insert(wanted.end(), net_.weights.begin(), net_.weights.end());
+      grads_ = torch::autograd::grad({y_}, wanted, {given_});
+      return;
+    }
+    grads_ = torch::autograd::grad({at::mse_loss(y_, given_)}, net_.weights);
+    const at::NoGradGuard no_grad;
+    at::_foreach_add_(steps_, 1);
+    at::_fused_adam_(net_.weights, grads_, averages_, squares_, {}, steps_, 1e-3, 0.9, 0.999, 0, 1e-8, false,
+                     false);
+  }
+  Tensor<float> result() override {
+    const c10::InferenceMode off(false);
+    std::vector<at::Tensor> parts = grads_;
+    if (c_.kind == "train") {
+      parts.insert(parts.begin(), y_.detach());
+    } else {
+      restart();
+      for (std::size_t i = 0; i < c_.updates; ++i) run();
+      parts = net_.weights;
+    }
+    for (at::Tensor& part : parts) part = part.detach().flatten();
+    return from_torch(at::cat(parts));
+  }
+  std::string setting() const override { return setting_; }
+
+ private:
+  void restart() {
+    net_ = Net(c_, 0);
+    net_.is_training = true;
+    averages_.clear(), squares_.clear(), steps_.clear();
+    for (at::Tensor& weight : net_.weights) {
+      averages_.push_back(at::zeros_like(weight));
+      squares_.push_back(at::zeros_like(weight));
+      steps_.push_back(at::zeros({}));
+      weight.set_requires_grad(true);
+    }
+  }
+
+  Case c_;
+  Net net_;
+  at::Tensor x_, given_, y_;
+  std::vector<at::Tensor> grads_, averages_, squares_, steps_;
+  std::string setting_;
+};
+
 class Elementwise : public Job {
  public:
   explicit Elementwise(const Case& c)
@@ -208,6 +271,7 @@ std::unique_ptr<Job> make(const Case& c) {
   if (c.kind == "sequence") return std::make_unique<Ragged>(c);
   if (c.kind == "stream") return std::make_unique<Stepped>(c);
   if (c.kind == "models") return std::make_unique<Models>(c);
+  if (c.kind.starts_with("train")) return std::make_unique<Training>(c);
   if (c.kind == "elementwise") return std::make_unique<Elementwise>(c);
   throw Unsupported{"compared with ONNX Runtime alone"};
 }

@@ -40,6 +40,7 @@ Case read_case(const std::string& folder, int threads) {
   c.layers = size("layers", 1);
   c.directions = size("directions", 1);
   c.models = size("models", 1);
+  c.updates = size("updates", 0);
   c.n = size("n", 0);
   c.lengths = json.value("lengths", std::vector<std::int64_t>());
   return c;
@@ -72,6 +73,15 @@ double trial_ns(const std::function<void()>& call) {
     best = std::min(best, ns_since(start));
   }
   return best;
+}
+
+Tensor<float> joined(std::initializer_list<TensorView<const float>> parts) {
+  std::size_t size = 0;
+  for (const TensorView<const float>& part : parts) size += part.size();
+  Tensor<float> all({size});
+  float* to = all.data();
+  for (const TensorView<const float>& part : parts) to = std::copy_n(part.data(), part.size(), to);
+  return all;
 }
 
 int serve(const std::string& engine, const std::string& version, const Maker& make) {

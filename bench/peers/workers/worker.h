@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,11 +21,12 @@ namespace sluice::peers {
 /// A case as case.json in its folder has it; cases.py writes it. Sizes that a kind does not have are 0.
 struct Case {
   std::string folder;
-  std::string kind;      // "sequence", "stream", "models", "elementwise", "vad"
+  std::string kind;      // "sequence", "stream", "models", "elementwise", "vad", "train", "train-step"
   std::string cell;      // "lstm", "gru"
   std::string function;  // "sigmoid", "tanh"
   std::size_t T = 0, B = 0, I = 0, H = 0, layers = 1, directions = 1;
   std::size_t models = 0;             // how many models, each with weights of its own
+  std::size_t updates = 0;            // train-step: by Adam, before the parameters are compared
   std::size_t n = 0;                  // elements
   std::vector<std::int64_t> lengths;  // of each row; empty: all T
   int threads = 1;
@@ -40,7 +42,8 @@ struct Case {
   StateDict<float> weights(std::size_t m = 0) const {
     return SafetensorsFile::open(model(m, "safetensors")).state_dict<float>();
   }
-  Tensor<float> input() const { return std::get<Tensor<float>>(load_npy(path("x.npy"))); }
+  Tensor<float> array(const std::string& name) const { return std::get<Tensor<float>>(load_npy(path(name))); }
+  Tensor<float> input() const { return array("x.npy"); }
 };
 
 /// A case made ready by one engine: all that can be done once is done.
@@ -75,6 +78,9 @@ class HostThreads {
   struct Shared;
   std::unique_ptr<Shared> shared_;
 };
+
+/// The elements of all of them, one after the other: what a case of training gives.
+Tensor<float> joined(std::initializer_list<TensorView<const float>> parts);
 
 /// Answers the driver until stdin ends.
 int serve(const std::string& engine, const std::string& version, const Maker& make);
