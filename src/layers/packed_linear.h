@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 
 #include "layers/packed_weights.h"
 #include "sluice/tensor.h"
@@ -19,6 +20,7 @@ class PackedLinear {
   /// weight [out, in] of any strides; bias [out] or null.
   explicit PackedLinear(TensorView<const T> weight, TensorView<const T> bias = {})
       : packed_(pack_plain<T>(weight, {}, bias, {})) {}
+  explicit PackedLinear(PackedWeights<T> packed) : packed_(std::move(packed)) {}
 
   std::size_t in() const noexcept { return packed_.matrix.input_size; }
   std::size_t out() const noexcept { return packed_.matrix.units; }

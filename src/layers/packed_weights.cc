@@ -19,7 +19,7 @@ T sum_of(TensorView<const T> a, TensorView<const T> b, std::size_t i) {
 // units, or the gates of the same ones.
 template <class T>
 PackedWeights<T> make(std::size_t gates, std::size_t units, std::size_t units_per_block,
-                      TensorView<const T> w, TensorView<const T> u) {
+                      std::size_t input_size, std::size_t state_size) {
   PackedWeights<T> packed;
   packed.kernels = &kernels::packed_gemm<T>();
   const std::size_t lanes = packed.kernels->lanes;
@@ -27,8 +27,8 @@ PackedWeights<T> make(std::size_t gates, std::size_t units, std::size_t units_pe
   matrix.gates = gates;
   matrix.units = units;
   matrix.blocks = (units + units_per_block - 1) / units_per_block;
-  matrix.input_size = w.dim(1);
-  matrix.state_size = u ? u.dim(1) : 0;
+  matrix.input_size = input_size;
+  matrix.state_size = state_size;
   packed.weights =
       Tensor<T>::uninitialized({matrix.blocks * (matrix.input_size + matrix.state_size), gates, lanes});
   packed.bias = Tensor<T>({matrix.blocks, gates, lanes});
@@ -77,6 +77,16 @@ void pack_vectors(PackedWeights<T>& packed, std::size_t block, std::size_t gate,
   if (u) pack_vector(u, first, count, to + block * matrix.state_size * step, step, lanes);
 }
 
+// How many neighbouring vectors of units a block of a plain matrix has. Four run best; fewer where they would
+// be empty, or where so deep a block would not stay in the second cache while all rows go over it.
+template <class T>
+std::size_t vectors_of(std::size_t units, std::size_t depth, std::size_t lanes) {
+  constexpr std::size_t kBlockBytes = std::size_t{640} << 10;
+  std::size_t vectors = std::clamp<std::size_t>((units + lanes - 1) / lanes, 1, 4);
+  while (vectors > 2 && vectors * depth * lanes * sizeof(T) > kBlockBytes) --vectors;
+  return vectors;
+}
+
 // Blocks that are worth a thread of their own: about a millisecond's.
 template <class T>
 std::size_t blocks_per_thread(const kernels::PackedMatrix<T>& matrix, std::size_t lanes) {
@@ -94,7 +104,7 @@ PackedWeights<T> pack_gates(std::size_t gates, TensorView<const T> w, TensorView
   SLUICE_DCHECK(w.rank() == 2 && w.dim(0) % gates == 0 && (!u || u.dim(0) == w.dim(0)));
   const std::size_t lanes = kernels::packed_gemm<T>().lanes;
   const std::size_t units = w.dim(0) / gates;
-  PackedWeights<T> packed = make<T>(gates, units, lanes, w, u);
+  PackedWeights<T> packed = make<T>(gates, units, lanes, w.dim(1), u ? u.dim(1) : 0);
   if (keep_state_bias) {
     packed.state_bias = Tensor<T>({packed.matrix.blocks, lanes});
     packed.matrix.state_bias = packed.state_bias.data();
@@ -128,13 +138,9 @@ PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, Tensor
   SLUICE_DCHECK(w.rank() == 2 && (!u || u.dim(0) == w.dim(0)));
   const std::size_t lanes = kernels::packed_gemm<T>().lanes;
   const std::size_t units = w.dim(0);
-  // Four vectors a block run best; fewer where they would be empty, or where so deep a block would not stay
-  // in the second cache while all rows go over it.
-  constexpr std::size_t kBlockBytes = std::size_t{640} << 10;
-  std::size_t vectors = std::clamp<std::size_t>((units + lanes - 1) / lanes, 1, 4);
-  const std::size_t vector_bytes = (w.dim(1) + (u ? u.dim(1) : 0)) * lanes * sizeof(T);
-  while (vectors > 2 && vectors * vector_bytes > kBlockBytes) --vectors;
-  PackedWeights<T> packed = make<T>(vectors, units, vectors * lanes, w, u);
+  const std::size_t depth = w.dim(1), state_depth = u ? u.dim(1) : 0;
+  const std::size_t vectors = vectors_of<T>(units, depth + state_depth, lanes);
+  PackedWeights<T> packed = make<T>(vectors, units, vectors * lanes, depth, state_depth);
   parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
                   [&](std::size_t begin, std::size_t end) {
                     for (std::size_t i = begin * vectors; i < end * vectors; ++i) {
@@ -150,6 +156,32 @@ PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, Tensor
   return packed;
 }
 
+template <class T>
+PackedWeights<T> pack_transposed(TensorView<const T> w, std::span<const std::size_t> order) {
+  SLUICE_DCHECK(w.rank() == 2 && w.stride(1) == 1);
+  const std::size_t lanes = kernels::packed_gemm<T>().lanes;
+  const std::size_t units = w.dim(1), depth = order.size();
+  const std::size_t vectors = vectors_of<T>(units, depth, lanes);
+  const std::size_t width = vectors * lanes;
+  PackedWeights<T> packed = make<T>(vectors, units, width, depth, 0);
+  parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t block = begin; block < end; ++block) {
+                      T* to = packed.weights.data() + block * depth * width;
+                      const std::size_t first = block * width, count = std::min(width, units - first);
+                      for (const std::size_t row : order) {
+                        const std::size_t copied = row == kNoRow ? 0 : count;
+                        if (copied > 0) std::copy_n(&w(row, first), copied, to);
+                        std::fill_n(to + copied, width - copied, T{0});
+                        to += width;
+                      }
+                    }
+                  });
+  return packed;
+}
+
+template PackedWeights<float> pack_transposed(TensorView<const float>, std::span<const std::size_t>);
+template PackedWeights<double> pack_transposed(TensorView<const double>, std::span<const std::size_t>);
 template PackedWeights<float> pack_gates(std::size_t, TensorView<const float>, TensorView<const float>,
                                          TensorView<const float>, TensorView<const float>, bool);
 template PackedWeights<double> pack_gates(std::size_t, TensorView<const double>, TensorView<const double>,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "kernels/packed_gemm.h"
 #include "sluice/tensor.h"
@@ -43,6 +44,16 @@ template <class T>
 PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, TensorView<const T> bias,
                             TensorView<const T> bias_hh);
 
+/// A row that is not there: zeros.
+inline constexpr std::size_t kNoRow = static_cast<std::size_t>(-1);
+
+/// Packs the transpose of w [N, out], contiguous rows, as a plain matrix [out, order.size()]: its k-th column
+/// is row order[k] of w.
+template <class T>
+PackedWeights<T> pack_transposed(TensorView<const T> w, std::span<const std::size_t> order);
+
+extern template PackedWeights<float> pack_transposed(TensorView<const float>, std::span<const std::size_t>);
+extern template PackedWeights<double> pack_transposed(TensorView<const double>, std::span<const std::size_t>);
 extern template PackedWeights<float> pack_gates(std::size_t, TensorView<const float>, TensorView<const float>,
                                                 TensorView<const float>, TensorView<const float>, bool);
 extern template PackedWeights<double> pack_gates(std::size_t, TensorView<const double>,

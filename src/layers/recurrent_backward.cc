@@ -46,27 +46,15 @@ Lists lists_of(CellKind kind) noexcept {
   return {{0, 1}, std::nullopt, true, false};
 }
 
-// Rows of `weight` [gates*units, N] in the order of a list: [blocks][gates][lanes], zeros past the last unit.
-template <class T>
-Tensor<T> in_list_order(TensorView<const T> weight, GateRange gates, std::size_t units, std::size_t lanes) {
+// The rows of a weight [gates*units, N] in the order of a list: [blocks][gates][lanes].
+std::vector<std::size_t> list_order(GateRange gates, std::size_t units, std::size_t lanes) {
   const std::size_t blocks = (units + lanes - 1) / lanes;
-  const std::size_t columns = weight.dim(1);
-  Tensor<T> ordered({blocks * gates.count * lanes, columns});
-  parallel_ranges(units, kMovesPerThread / (gates.count * columns + 1) + 1, 0,
-                  [&](std::size_t begin, std::size_t end) {
-                    for (std::size_t i = begin * gates.count; i < end * gates.count; ++i) {
-                      const std::size_t unit = i / gates.count, gate = i % gates.count;
-                      const std::size_t to = (unit / lanes * gates.count + gate) * lanes + unit % lanes;
-                      const TensorView<const T> row = weight.select(0, (gates.first + gate) * units + unit);
-                      T* const out = ordered.data() + to * columns;
-                      if (row.stride(0) == 1) {
-                        std::copy_n(row.data(), columns, out);
-                      } else {
-                        for (std::size_t k = 0; k < columns; ++k) out[k] = row(k);
-                      }
-                    }
-                  });
-  return ordered;
+  std::vector<std::size_t> order(blocks * gates.count * lanes, kNoRow);
+  for (std::size_t i = 0; i < units * gates.count; ++i) {
+    const std::size_t unit = i / gates.count, gate = i % gates.count;
+    order[(unit / lanes * gates.count + gate) * lanes + unit % lanes] = (gates.first + gate) * units + unit;
+  }
+  return order;
 }
 
 template <class T>
@@ -87,17 +75,15 @@ RecurrentBackward<T>::RecurrentBackward(const RecurrentNet<T>& net, const StateD
       const TensorView<const T> w = weights.at(names[0].name, names[0].shape);
       const TensorView<const T> u = weights.at(names[1].name, names[1].shape);
       const Lists lists = lists_of(options_.kind);
-      const auto transposed = [&](const Tensor<T>& rows) {
-        return pack_plain<T>(rows.view().transpose(0, 1), {}, {}, {});
+      Tensor<T> w_copy, u_copy;
+      const auto transposed = [&](TensorView<const T> rows, GateRange gates) {
+        return pack_transposed<T>(rows, list_order(gates, units, lanes));
       };
-      const auto add_input = [&](Cell& cell, GateRange gates) {
-        const Tensor<T> rows = in_list_order(w, gates, units, lanes);
-        cell.inputs.emplace_back(TensorView<const T>(rows.view().transpose(0, 1)));
-      };
-      Cell cell{transposed(in_list_order(u, lists.state, units, lanes)), std::nullopt, {}};
-      if (lists.state_takes_x) add_input(cell, lists.state);
-      if (lists.second) add_input(cell, *lists.second);
-      if (lists.second_takes_h) cell.second = transposed(in_list_order(u, *lists.second, units, lanes));
+      const TensorView<const T> w_rows = contiguous(w, w_copy), u_rows = contiguous(u, u_copy);
+      Cell cell{transposed(u_rows, lists.state), std::nullopt, {}};
+      if (lists.state_takes_x) cell.inputs.emplace_back(transposed(w_rows, lists.state));
+      if (lists.second) cell.inputs.emplace_back(transposed(w_rows, *lists.second));
+      if (lists.second_takes_h) cell.second = transposed(u_rows, *lists.second);
       if (options_.proj_size > 0) {
         const TensorView<const T> weight_hr = weights.at(names.back().name, names.back().shape);
         cell.second = pack_plain<T>(weight_hr.transpose(0, 1), {}, {}, {});
