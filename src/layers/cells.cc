@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "core/check.h"
-#include "layers/recurrent_backward.h"
 #include "layers/recurrent_net.h"
+#include "layers/recurrent_tape.h"
 
 namespace sluice {
 namespace {

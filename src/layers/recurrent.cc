@@ -4,8 +4,8 @@
 
 #include <utility>
 
-#include "layers/recurrent_backward.h"
 #include "layers/recurrent_net.h"
+#include "layers/recurrent_tape.h"
 
 namespace sluice {
 namespace {

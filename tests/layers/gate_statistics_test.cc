@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "layers/recurrent_backward.h"
+#include "layers/recurrent_tape.h"
 #include "sluice/layers.h"
 #include "sluice/random.h"
 #include "support/recurrent_cases.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "layers/recurrent_backward.h"
+#include "layers/recurrent_tape.h"
 #include "sluice/cells.h"
 #include "support/recurrent_cases.h"
 

@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way back through one layer and direction of a recorded call: the walk from the last step to the first,
+// and the products that follow it. For recurrent_backward.cc.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/threads.h"
+#include "layers/gate_measure.h"
+#include "layers/packed_linear.h"
+#include "layers/packed_weights.h"
+#include "layers/recurrent_net.h"
+#include "layers/recurrent_record.h"
+#include "layers/weight_gradient.h"
+#include "layers/zoneout.h"
+#include "sluice/tensor.h"
+
+namespace sluice {
+
+/// The lists of a cell, as the products take them. `state` goes with h of the step before; `input` with x.
+///   LSTM, RNN           one list for both
+///   GRU                 r, z, n as U h and as W x enter them
+///   GRU, reset before   r, z; and n, which goes with r h in place of h
+struct GradientLists {
+  GateRange state;
+  std::optional<GateRange> second;
+  bool state_takes_x;
+  bool second_takes_h;
+};
+inline GradientLists lists_of(CellKind kind) noexcept {
+  switch (kind) {
+    case CellKind::kLstm:
+      return {{0, 4}, std::nullopt, true, false};
+    case CellKind::kGru:
+      return {{0, 3}, GateRange{0, 3}, false, false};
+    case CellKind::kGruBefore:
+      return {{0, 2}, GateRange{2, 1}, true, true};
+    case CellKind::kRnnTanh:
+    case CellKind::kRnnRelu:
+      break;
+  }
+  return {{0, 1}, std::nullopt, true, false};
+}
+
+/// The rows of a weight [gates*units, N] in the order of a list: [blocks][gates][lanes].
+inline std::vector<std::size_t> list_order(GateRange gates, std::size_t units, std::size_t lanes) {
+  const std::size_t blocks = (units + lanes - 1) / lanes;
+  std::vector<std::size_t> order(blocks * gates.count * lanes, kNoRow);
+  for (std::size_t i = 0; i < units * gates.count; ++i) {
+    const std::size_t unit = i / gates.count, gate = i % gates.count;
+    order[(unit / lanes * gates.count + gate) * lanes + unit % lanes] = (gates.first + gate) * units + unit;
+  }
+  return order;
+}
+
+template <class T>
+void add_to(const T* from, T* to, std::size_t n) noexcept {
+  for (std::size_t i = 0; i < n; ++i) to[i] += from[i];
+}
+
+/// The same bits at any number of threads.
+template <class T>
+class RecurrentCellBackward {
+ public:
+  // What does not change from cell to cell.
+  struct Call {
+    const RecurrentRecord<T>& record;
+    const RecurrentOptions& options;
+    const kernels::PackedGemm<T>& kernels;
+    std::size_t steps;
+    std::size_t batch;
+    int threads;
+
+    std::size_t length(std::size_t row) const noexcept {
+      return record.lengths.empty() ? steps : static_cast<std::size_t>(record.lengths[row]);
+    }
+    bool is_ragged() const noexcept { return !record.lengths.empty(); }
+  };
+
+  RecurrentCellBackward(const Call& call, std::size_t layer, std::size_t direction,
+                        const PackedWeights<T>& state, const PackedWeights<T>* second,
+                        GateMeasure<T>* measure, const Zoneout<T>* zoneout)
+      : call_(call),
+        layer_(layer),
+        direction_(direction),
+        index_(layer * call.options.directions() + direction),
+        lists_(lists_of(call.options.kind)),
+        state_(state),
+        second_(second),
+        measure_(measure),
+        zoneout_(zoneout) {
+    const std::size_t lanes = call.kernels.lanes;
+    padded_ = (call.options.hidden_size + lanes - 1) / lanes * lanes;
+    pre_ = make_list(lists_.state.count * padded_);
+    if (lists_.second) pre_second_ = make_list(lists_.second->count * padded_);
+    if (zoneout != nullptr) {
+      const std::size_t H = call.options.hidden_size, state_size = call.options.state_size();
+      grad_h_ = Tensor<T>({call.batch, state_size});
+      old_h_ = Tensor<T>({call.batch, state_size});
+      old_c_ = Tensor<T>({call.batch, H});
+      new_c_ = Tensor<T>({call.batch, H});
+      const Tensor<T> zeros({state_size, 1});
+      no_weights_ = pack_plain<T>(zeros.view(), {}, {}, {});
+    }
+    if (call.options.proj_size > 0) projected_ = Tensor<T>({call.steps, call.batch, call.options.proj_size});
+    const std::size_t batch = call.batch;
+    carry_ = Tensor<T>({batch, call.options.hidden_size});
+    last_ = Tensor<T>({batch, call.options.state_size()});
+    grad_h0_ = Tensor<T>({batch, call.options.state_size()});
+  }
+
+  // Gradients of the layer's output [T, B, D*H_out] and final states; null for none.
+  void walk(TensorView<const T> output, TensorView<const T> c_sequence, const T* h_n, const T* c_n) {
+    const std::size_t batch = call_.batch;
+    const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
+    if (c_n != nullptr) std::copy_n(c_n, batch * H, carry_.data());
+    std::vector<std::size_t> order(batch);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return call_.length(a) > call_.length(b); });
+    const std::size_t operations = call_.steps * pre_.dim(2) * state_size + 1;
+    // Dealt out one by one, so that groups have as many rows as each other at every step.
+    const std::size_t most = std::max<std::size_t>(batch * operations / kOperationsPerThread, 1);
+    const std::size_t groups =
+        std::min({batch, most, static_cast<std::size_t>(most > 1 ? thread_limit(call_.threads) : 1)});
+    parallel_ranges(groups, 1, call_.threads, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t group = begin; group < end; ++group) {
+        std::vector<std::size_t> rows;
+        for (std::size_t i = group; i < batch; i += groups) rows.push_back(order[i]);
+        walk_rows(rows, output, c_sequence, h_n);
+      }
+    });
+  }
+
+  // Gradients of the cell's parameters, in the order of cell_parameters; null: not wanted.
+  void add_parameter_gradients(TensorView<const T> x, std::span<const TensorView<T>> parameters) const {
+    const bool has_bias = call_.options.has_bias;
+    const TensorView<T> bias_ih = has_bias ? parameters[2] : TensorView<T>();
+    const TensorView<T> bias_hh = has_bias ? parameters[3] : TensorView<T>();
+    if (parameters[0] || bias_ih) {
+      const Tensor<T> features = transposed_features(x, call_.record.lengths, call_.threads);
+      if (lists_.state_takes_x) add_gradient(features, pre_, lists_.state, parameters[0], bias_ih);
+      if (lists_.second) add_gradient(features, pre_second_, *lists_.second, parameters[0], bias_ih);
+    }
+    if (parameters[1] || bias_hh) {
+      add_gradient(transposed_state(), pre_, lists_.state, parameters[1], bias_hh);
+      if (lists_.second_takes_h) {
+        add_gradient(transposed_scratch(), pre_second_, *lists_.second, parameters[1], bias_hh);
+      }
+    }
+    if (call_.options.proj_size > 0 && parameters.back()) {
+      // One gate of P units.
+      add_weight_gradient(transposed_scratch(), padded_gradients<T>(projected_.view(), call_.record.lengths),
+                          GateRange{}, call_.options.proj_size, parameters.back(), TensorView<T>(),
+                          call_.threads);
+    }
+  }
+
+  // Adds the gradient of x [T, B, I].
+  void add_input_gradient(const std::vector<PackedLinear<T>>& inputs, Tensor<T>& grad_x,
+                          bool is_first) const {
+    const std::size_t rows = call_.steps * call_.batch;
+    std::size_t i = 0;
+    const auto add = [&](const Tensor<T>& list) {
+      const PackedLinear<T>& linear = inputs[i++];
+      const auto in = static_cast<std::ptrdiff_t>(linear.in()),
+                 out = static_cast<std::ptrdiff_t>(linear.out());
+      if (is_first) {
+        linear.run(list.data(), in, grad_x.data(), out, rows, call_.threads);
+        is_first = false;
+        return;
+      }
+      Tensor<T> more = Tensor<T>::uninitialized(grad_x.shape());
+      linear.run(list.data(), in, more.data(), out, rows, call_.threads);
+      parallel_ranges(more.size(), kMovesPerThread, call_.threads, [&](std::size_t begin, std::size_t end) {
+        add_to(more.data() + begin, grad_x.data() + begin, end - begin);
+      });
+    };
+    if (lists_.state_takes_x) add(pre_);
+    if (lists_.second) add(pre_second_);
+  }
+
+  const Tensor<T>& grad_h0() const noexcept { return grad_h0_; }  // [B, H_out]
+  const Tensor<T>& grad_c0() const noexcept { return carry_; }    // [B, H], LSTM
+
+ private:
+  void add_gradient(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, TensorView<T> weight,
+                    TensorView<T> bias) const {
+    add_weight_gradient(features, list, gates, call_.options.hidden_size, weight, bias, call_.threads);
+  }
+  Tensor<T> make_list(std::size_t size) const {
+    const Shape shape{call_.steps, call_.batch, size};
+    // Past a row's length there is no gradient.
+    return call_.is_ragged() ? Tensor<T>(shape) : Tensor<T>::uninitialized(shape);
+  }
+  std::size_t time(std::size_t row, std::size_t step) const noexcept {
+    return direction_ == 0 ? step : call_.length(row) - 1 - step;
+  }
+  bool carries_h() const noexcept {
+    return call_.options.kind == CellKind::kGru || call_.options.kind == CellKind::kGruBefore;
+  }
+  const T* output_of(std::size_t row, std::size_t step) const noexcept {
+    const Tensor<T>& outputs = call_.record.outputs[layer_];
+    return outputs.data() + (time(row, step) * call_.batch + row) * outputs.dim(2) +
+           direction_ * call_.options.state_size();
+  }
+  const T* c_of(std::size_t row, std::size_t step) const noexcept {
+    const Tensor<T>& cells = call_.record.cells[layer_];
+    return cells.data() + (time(row, step) * call_.batch + row) * cells.dim(2) +
+           direction_ * call_.options.hidden_size;
+  }
+  const T* h_before(std::size_t row, std::size_t step) const noexcept {
+    if (step > 0) return output_of(row, step - 1);
+    return call_.record.h0.data() + (index_ * call_.batch + row) * call_.options.state_size();
+  }
+  const T* c_before(std::size_t row, std::size_t step) const noexcept {
+    if (step > 0) return c_of(row, step - 1);
+    return call_.record.c0.data() + (index_ * call_.batch + row) * call_.options.hidden_size;
+  }
+  static T* at(Tensor<T>& list, std::size_t time, std::size_t row) noexcept {
+    return list.data() + (time * list.dim(1) + row) * list.dim(2);
+  }
+
+  // All but `later`, `grad`.
+  kernels::BackwardRow<T> make_row(std::size_t row, std::size_t step) noexcept {
+    const std::size_t t = time(row, step);
+    const std::size_t H = call_.options.hidden_size;
+    kernels::BackwardRow<T> made;
+    const Tensor<T>& kept = call_.record.kept[index_];
+    if (kept.dim(2) > 0) made.kept = kept.data() + (t * call_.batch + row) * kept.dim(2);
+    made.carry = carry_.data() + row * H;
+    made.pre = at(pre_, t, row);
+    if (lists_.second) made.pre_x = at(pre_second_, t, row);
+    switch (call_.options.kind) {
+      case CellKind::kLstm:
+        made.before = c_before(row, step);
+        made.state = c_of(row, step);
+        break;
+      case CellKind::kGru:
+      case CellKind::kGruBefore:
+        made.before = h_before(row, step);
+        break;
+      case CellKind::kRnnTanh:
+      case CellKind::kRnnRelu:
+        made.state = output_of(row, step);
+        break;
+    }
+    return made;
+  }
+
+  // All steps of some rows, in order of falling length.
+  void walk_rows(const std::vector<std::size_t>& order, TensorView<const T> output,
+                 TensorView<const T> c_sequence, const T* h_n) {
+    const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
+    const Tensor<T> zeros({pre_.dim(2)});
+    std::vector<kernels::BackwardRow<T>> rows(order.size());
+    std::vector<const T*> from(order.size());
+    std::vector<T*> to(order.size());
+    std::size_t active = 0;
+    bool is_downward = false;
+    const std::size_t longest = order.empty() ? 0 : call_.length(order[0]);
+    for (std::size_t step = longest; step-- > 0; is_downward = !is_downward) {
+      while (active < order.size() && call_.length(order[active]) > step) ++active;
+      for (std::size_t i = 0; i < active; ++i) {
+        const std::size_t row = order[i];
+        const std::size_t t = time(row, step);
+        const bool is_last = step + 1 == call_.length(row);
+        rows[i] = make_row(row, step);
+        rows[i].later = is_last ? zeros.data() : at(pre_, time(row, step + 1), row);
+        if (output) rows[i].grad = &output(t, row, direction_ * state_size);
+        if (is_last && h_n != nullptr) {
+          T* const sum = last_.data() + row * state_size;
+          std::copy_n(h_n + row * state_size, state_size, sum);
+          if (output) add_to(rows[i].grad, sum, state_size);
+          rows[i].grad = sum;
+        }
+        if (c_sequence) add_to(&c_sequence(t, row, direction_ * H), rows[i].carry, H);
+      }
+      if (measure_ != nullptr) measure_step(order, rows, from, to, active, step);
+      run_step(order, rows, from, to, active, step, is_downward);
+    }
+    finish_rows(order, from, to, h_n);
+  }
+
+  // Makes the gradient of h that run_step makes on its way and does not keep: grad + U^T later + carry, and
+  // what zoneout brought back.
+  void measure_step(const std::vector<std::size_t>& order, const std::vector<kernels::BackwardRow<T>>& rows,
+                    std::vector<const T*>& from, std::vector<T*>& to, std::size_t active,
+                    std::size_t step) noexcept {
+    const std::size_t state_size = call_.options.state_size();
+    for (std::size_t i = 0; i < active; ++i) {
+      from[i] = rows[i].later;
+      to[i] = grad_h0_.data() + order[i] * state_size;  // which finish_rows writes in the end
+    }
+    call_.kernels.linear(state_.matrix, from.data(), to.data(), active, {0, state_.matrix.blocks});
+    for (std::size_t i = 0; i < active; ++i) {
+      const std::size_t row = order[i];
+      if (rows[i].grad != nullptr) add_to(rows[i].grad, to[i], state_size);
+      if (carries_h()) add_to(rows[i].carry, to[i], state_size);
+      if (zoneout_ != nullptr) add_to(old_h_.data() + row * state_size, to[i], state_size);
+      measure_->add_gradient(time(row, step), row, to[i], state_size);
+      measure_->count(row, rows[i].kept, output_of(row, step));
+    }
+  }
+
+  void run_step(const std::vector<std::size_t>& order, std::vector<kernels::BackwardRow<T>>& rows,
+                std::vector<const T*>& from, std::vector<T*>& to, std::size_t active, std::size_t step,
+                bool is_downward) noexcept {
+    const auto sweep = [is_downward](const PackedWeights<T>& weights) {
+      return kernels::BlockSweep{0, weights.matrix.blocks, is_downward};
+    };
+    const kernels::PackedGemm<T>& kernels = call_.kernels;
+    const PackedWeights<T>& state = zoneout_ != nullptr ? no_weights_ : state_;
+    if (zoneout_ != nullptr) begin_zoned_step(order, rows, from, to, active, step, sweep(state_));
+    switch (call_.options.kind) {
+      case CellKind::kLstm:
+        if (call_.options.proj_size > 0) {
+          // The gradient of h, which the projection made, and then of m, from which it made it.
+          for (std::size_t i = 0; i < active; ++i) {
+            from[i] = rows[i].later;
+            to[i] = at(projected_, time(order[i], step), order[i]);
+          }
+          kernels.linear(state.matrix, from.data(), to.data(), active, sweep(state));
+          for (std::size_t i = 0; i < active; ++i) {
+            if (rows[i].grad != nullptr) add_to(rows[i].grad, to[i], call_.options.proj_size);
+            rows[i].grad = nullptr;
+            rows[i].later = to[i];
+          }
+          kernels.lstm_backward(second_->matrix, rows.data(), active, sweep(*second_));
+        } else {
+          kernels.lstm_backward(state.matrix, rows.data(), active, sweep(state));
+        }
+        break;
+      case CellKind::kGru:
+        kernels.gru_backward(state.matrix, rows.data(), active, sweep(state));
+        break;
+      case CellKind::kGruBefore:
+        kernels.gru_before_candidate_backward(state.matrix, rows.data(), active, sweep(state));
+        for (std::size_t i = 0; i < active; ++i) {
+          rows[i].grad = nullptr;
+          rows[i].later = rows[i].pre_x;
+        }
+        kernels.gru_before_gates_backward(second_->matrix, rows.data(), active, sweep(*second_));
+        break;
+      case CellKind::kRnnTanh:
+        kernels.rnn_tanh_backward(state.matrix, rows.data(), active, sweep(state));
+        break;
+      case CellKind::kRnnRelu:
+        kernels.rnn_relu_backward(state.matrix, rows.data(), active, sweep(state));
+        break;
+    }
+    if (zoneout_ != nullptr) end_zoned_step(order, active);
+  }
+
+  // The gradient of each mixed state goes to the old one and to the new one by their shares: that of the new
+  // h stands in grad_h_ then, and `rows` are such that the kernels add nothing to it.
+  void begin_zoned_step(const std::vector<std::size_t>& order, std::vector<kernels::BackwardRow<T>>& rows,
+                        std::vector<const T*>& from, std::vector<T*>& to, std::size_t active,
+                        std::size_t step, kernels::BlockSweep sweep) noexcept {
+    const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
+    const std::size_t lanes = call_.kernels.lanes;
+    for (std::size_t i = 0; i < active; ++i) {
+      from[i] = rows[i].later;
+      to[i] = grad_h_.data() + order[i] * state_size;
+    }
+    call_.kernels.linear(state_.matrix, from.data(), to.data(), active, sweep);
+    for (std::size_t i = 0; i < active; ++i) {
+      const std::size_t row = order[i], t = time(row, step);
+      T* const grad = to[i];
+      T* const old_h = old_h_.data() + row * state_size;
+      T* const carry = carry_.data() + row * H;
+      const auto h_share = zoneout_->h.at(t, row, direction_ * state_size);
+      if (rows[i].grad != nullptr) add_to(rows[i].grad, grad, state_size);
+      add_to(old_h, grad, state_size);
+      for (std::size_t k = 0; k < state_size; ++k) {
+        old_h[k] = h_share[k] * grad[k];
+        grad[k] *= 1 - h_share[k];
+      }
+      rows[i].grad = grad;
+      rows[i].later = kNoGradient;
+      if (call_.options.kind != CellKind::kLstm) continue;
+      T* const old_c = old_c_.data() + row * H;
+      T* const new_c = new_c_.data() + row * H;
+      const auto c_share = zoneout_->c.at(t, row, direction_ * H);
+      for (std::size_t k = 0; k < H; ++k) {
+        old_c[k] = c_share[k] * carry[k];
+        carry[k] *= 1 - c_share[k];
+        // c before it was mixed, from which h was made.
+        const T* const gates = rows[i].kept + k / lanes * 4 * lanes + k % lanes;
+        new_c[k] = gates[lanes] * rows[i].before[k] + gates[0] * gates[2 * lanes];
+      }
+      rows[i].state = new_c;
+    }
+  }
+  // What the kernels carry on to the step before is then of the old states alone.
+  void end_zoned_step(const std::vector<std::size_t>& order, std::size_t active) noexcept {
+    const std::size_t H = call_.options.hidden_size;
+    for (std::size_t i = 0; i < active; ++i) {
+      T* const carry = carry_.data() + order[i] * H;
+      if (call_.options.kind == CellKind::kLstm) add_to(old_c_.data() + order[i] * H, carry, H);
+      if (!carries_h()) continue;
+      add_to(carry, old_h_.data() + order[i] * H, H);
+      std::fill_n(carry, H, T{0});
+    }
+  }
+
+  // The gradient of h0, from the first step's.
+  void finish_rows(const std::vector<std::size_t>& order, std::vector<const T*>& from, std::vector<T*>& to,
+                   const T* h_n) noexcept {
+    const std::size_t state_size = call_.options.state_size();
+    std::size_t count = 0;
+    for (const std::size_t row : order) {
+      T* const grad = grad_h0_.data() + row * state_size;
+      if (call_.length(row) == 0) {
+        if (h_n != nullptr) std::copy_n(h_n + row * state_size, state_size, grad);
+        continue;
+      }
+      from[count] = at(pre_, time(row, 0), row);
+      to[count++] = grad;
+    }
+    call_.kernels.linear(state_.matrix, from.data(), to.data(), count, {0, state_.matrix.blocks});
+    if (zoneout_ != nullptr) {
+      for (const std::size_t row : order) {
+        if (call_.length(row) > 0)
+          add_to(old_h_.data() + row * state_size, grad_h0_.data() + row * state_size, state_size);
+      }
+    }
+    if (!carries_h()) return;
+    for (const std::size_t row : order) {
+      if (call_.length(row) > 0)
+        add_to(carry_.data() + row * state_size, grad_h0_.data() + row * state_size, state_size);
+    }
+  }
+
+  // h of the step before each, [H_out + 1, T*B].
+  Tensor<T> transposed_state() const {
+    const std::size_t state_size = call_.options.state_size(), batch = call_.batch;
+    const Tensor<T>& outputs = call_.record.outputs[layer_];
+    const T* const h0 = call_.record.h0.data() + index_ * batch * state_size;
+    Tensor<T> all = transposed_steps<T>(
+        call_.steps, batch, state_size,
+        [&](std::size_t t) {
+          const bool is_first = direction_ == 0 ? t == 0 : t + 1 == call_.steps;
+          if (is_first) return FeatureRows<T>{h0, static_cast<std::ptrdiff_t>(state_size)};
+          const std::size_t before = direction_ == 0 ? t - 1 : t + 1;
+          return FeatureRows<T>{outputs.data() + before * batch * outputs.dim(2) + direction_ * state_size,
+                                static_cast<std::ptrdiff_t>(outputs.dim(2))};
+        },
+        call_.threads);
+    // The second direction begins where a row ends.
+    for (std::size_t row = 0; direction_ == 1 && row < call_.record.lengths.size(); ++row) {
+      if (call_.length(row) == 0) continue;
+      const std::size_t column = (call_.length(row) - 1) * batch + row;
+      for (std::size_t f = 0; f < state_size; ++f) all(f, column) = h0[row * state_size + f];
+    }
+    clear_past_lengths(all, call_.record.lengths);
+    return all;
+  }
+  // r h, or m, of each step: the first H elements of its scratch, [H + 1, T*B].
+  Tensor<T> transposed_scratch() const {
+    const Tensor<T>& scratch = call_.record.scratch[index_];
+    return transposed_features<T>(scratch.view().narrow(2, 0, call_.options.hidden_size),
+                                  call_.record.lengths, call_.threads);
+  }
+
+  const Call& call_;
+  std::size_t layer_;
+  std::size_t direction_;
+  std::size_t index_;  // layer * directions + direction
+  GradientLists lists_;
+  const PackedWeights<T>& state_;
+  const PackedWeights<T>* second_;
+  GateMeasure<T>* measure_;             // or null
+  const Zoneout<T>* zoneout_;           // null: none
+  static constexpr T kNoGradient[1]{};  // what no_weights_ reads
+  PackedWeights<T> no_weights_;         // [H_out, 1] zeros, in place of state_
+  std::size_t padded_ = 0;              // hidden_size in whole vectors
+  Tensor<T> pre_;                       // [T, B, list]
+  Tensor<T> pre_second_;                // [T, B, list]
+  Tensor<T> projected_;                 // [T, B, P]: gradients of h
+  Tensor<T> carry_;                     // [B, H]
+  Tensor<T> last_;                      // [B, H_out]: gradients of the last step's output and of h_n
+  Tensor<T> grad_h0_;                   // [B, H_out]
+  Tensor<T> grad_h_;                    // zoneout: [B, H_out], of the new h
+  Tensor<T> old_h_;                     // [B, H_out], of the old h by its share
+  Tensor<T> old_c_;                     // [B, H], of the old c
+  Tensor<T> new_c_;                     // [B, H]
+};
+
+}  // namespace sluice
