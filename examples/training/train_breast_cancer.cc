@@ -59,10 +59,10 @@ sluice::TrainableModel<float> train(const char* architecture, const Loss& loss, 
   sluice::SGD<float> sgd(trained.parameters(), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3});
   sluice::Tape tape;
   for (std::size_t epoch = 0; epoch < kEpochs; ++epoch) {
-    const auto out = trained.model().modules().record({patients.x}, tape, {});
+    const auto out = trained.record({patients.x}, tape);
     const auto result = loss(out.y, patients.target, {.with_grad = true});
     trained.parameters().zero_grad();
-    trained.model().modules().backward(result.grad, tape, trained.parameters(), {.wants_input = false});
+    trained.backward(result.grad, tape);
     sgd.step(trained.parameters());
     trained.update();
     if ((epoch + 1) % 100 == 0) std::printf("  epoch %zu: loss %.6f\n", epoch + 1, result.value);

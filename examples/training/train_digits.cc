@@ -75,10 +75,10 @@ int main(int argc, char** argv) {
       for (std::size_t first = 0; first < order.size(); first += kBatch) {
         const auto rows = std::span(order).subspan(first, std::min(kBatch, order.size() - first));
         const Batch batch = make_batch(images, rows);
-        const auto out = trained.model().modules().record({batch.x}, tape, {});
+        const auto out = trained.record({batch.x}, tape);
         const auto loss = cross_entropy(out.y, batch.digit, {.with_grad = true});
         trained.parameters().zero_grad();
-        trained.model().modules().backward(loss.grad, tape, trained.parameters(), {.wants_input = false});
+        trained.backward(loss.grad, tape);
         adam.step(trained.parameters());
         trained.update();
         sum += loss.value * static_cast<double>(rows.size());

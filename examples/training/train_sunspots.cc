@@ -51,11 +51,11 @@ class Forecaster {
 
   void train_epoch() {
     const auto x = x_.view().narrow(0, 0, known_ - 1);
-    const auto out = trained_.model().modules().record({x}, tape_, {});
+    const auto out = trained_.record({x}, tape_);
     const auto loss =
         sluice::MSELoss<float>()(out.y, change_.view().narrow(0, 0, known_ - 1), {.with_grad = true});
     trained_.parameters().zero_grad();
-    trained_.model().modules().backward(loss.grad, tape_, trained_.parameters(), {.wants_input = false});
+    trained_.backward(loss.grad, tape_);
     sluice::clip_grad_norm(trained_.parameters(), 1.0);
     adam_.step(trained_.parameters());
     trained_.update();

@@ -68,10 +68,10 @@ int main(int argc, char** argv) {
       for (std::size_t first = 0; first < words.training.size(); first += kBatch) {
         const std::size_t count = std::min(kBatch, words.training.size() - first);
         const auto batch = training::make_batch(words.training, std::span(&order(epoch, first), count));
-        const auto out = trained.model().modules().record({batch.x, batch.lengths}, tape, {});
+        const auto out = trained.record({batch.x, batch.lengths}, tape);
         const auto loss = cross_entropy(out.y, batch.next, {.lengths = out.lengths, .with_grad = true});
         trained.parameters().zero_grad();
-        trained.model().modules().backward(loss.grad, tape, trained.parameters(), {.wants_input = false});
+        trained.backward(loss.grad, tape);
         sluice::clip_grad_norm(trained.parameters(), 1.0);
         adam.step(trained.parameters());
         trained.update();

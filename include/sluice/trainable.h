@@ -5,10 +5,10 @@
 //   Adam<float> adam(trained.parameters(), {.lr = 1e-3});
 //   Tape tape;
 //   for (const auto& [x, target] : batches) {
-//     const auto out = trained.model().modules().record({x}, tape, {});
+//     const auto out = trained.record({x}, tape);
 //     const auto loss = MSELoss<float>()(out.y, target, {.with_grad = true});
 //     trained.parameters().zero_grad();
-//     trained.model().modules().backward(loss.grad, tape, trained.parameters(), {.wants_input = false});
+//     trained.backward(loss.grad, tape);
 //     adam.step(trained.parameters());
 //     trained.update();
 //   }
@@ -36,6 +36,15 @@ class TrainableModel {
   const Model<T>& model() const noexcept { return model_; }
   Parameters<T>& parameters() noexcept { return parameters_; }
   const Parameters<T>& parameters() const noexcept { return parameters_; }
+  /// Module::record of the model's modules: time first, x [T, B, F].
+  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options = {}) const {
+    return model_.modules().record(in, tape, options);
+  }
+  /// Module::backward of the same into parameters(); by default without the gradient of the input.
+  Tensor<T> backward(TensorView<const T> grad, Tape& tape,
+                     const BackwardOptions& options = {.wants_input = false}) {
+    return model_.modules().backward(grad, tape, parameters_, options);
+  }
   /// The model takes the values that the parameters have now.
   void update() { model_.load_parameters(parameters_.state_dict()); }
   /// Writes the parameters under PyTorch's names, with the architecture unless the model is a bare layer. The

@@ -301,15 +301,14 @@ class Training {
   // One step of the optimizer, unless the loss that is returned is not finite.
   double train_step(const BatchView<T>& batch, CarriedState* carried) {
     Parameters<T>& parameters = trained_.parameters();
-    const Sequential<T>& modules = trained_.model().modules();
     const SequenceOutput<T> out =
-        modules.record({batch.x, batch.lengths}, tape_,
-                       RecordOptions{.threads = arguments_.threads, .carried = carried, .random = &random_});
+        trained_.record({batch.x, batch.lengths}, tape_,
+                        RecordOptions{.threads = arguments_.threads, .carried = carried, .random = &random_});
     const LossOutput<T> loss = loss_of(arguments_.loss, out, batch, true, arguments_.threads);
     if (!std::isfinite(loss.value)) return loss.value;
     parameters.zero_grad();
-    modules.backward(
-        loss.grad.view(), tape_, parameters,
+    trained_.backward(
+        loss.grad.view(), tape_,
         {.wants_input = false, .threads = arguments_.threads, .statistics = gate_log_.statistics()});
     if (arguments_.clip_grad_norm) {
       clip_grad_norm(parameters, *arguments_.clip_grad_norm, {}, RunOptions{arguments_.threads});

@@ -575,7 +575,7 @@ TEST_F(Train, GatesAndGradientsAreWhatTheLibraryMeasures) {
     };
     const Tensor<double> batch = part(x);
     Tape tape;
-    const auto out = trained.model().modules().record({batch.view()}, tape, {});
+    const auto out = trained.record({batch.view()}, tape);
     const auto loss = MSELoss<double>()(out.y, part(target), {.with_grad = true});
     trained.model().modules().backward(loss.grad, tape, parameters, {.statistics = &statistics});
   }

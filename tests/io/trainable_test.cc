@@ -222,9 +222,9 @@ TYPED_TEST(Trainable, CellsTrainUnderTheirNames) {
     for (int step = 0; step < 2; ++step) {
       for (TrainableModel<T>* trained : {&cell, &layer}) {
         Tape tape;
-        const auto out = trained->model().modules().record({x.view()}, tape, {});
+        const auto out = trained->record({x.view()}, tape);
         trained->parameters().zero_grad();
-        trained->model().modules().backward(out.y, tape, trained->parameters(), {});
+        trained->backward(out.y, tape);
         const std::span<const T> grads = trained->parameters().grads();
         for (std::size_t i = 0; i < grads.size(); ++i) trained->parameters().values()[i] -= grads[i] / 8;
         trained->update();
@@ -292,7 +292,7 @@ TEST(TrainableModelDropout, IsKeptInTheFile) {
   const auto output = [&](const TrainableModel<float>& trained, std::uint64_t next) {
     RandomSource random{.seed = 1, .next = next};
     Tape tape;
-    const Tensor<float> y = trained.model().modules().record({x.view()}, tape, {.random = &random}).y;
+    const Tensor<float> y = trained.record({x.view()}, tape, {.random = &random}).y;
     EXPECT_EQ(random.next, next + 10);  // two between the layers, two for each layer, and two modules
     return std::vector<float>(y.span().begin(), y.span().end());
   };
@@ -306,7 +306,7 @@ TEST(TrainableModelDropout, WithoutASourceIsRefusedByItsPlace) {
   const Tensor<float> x = ramp<float>({4, 2, 2});
   Tape tape;
   expect_contains(
-      message_of<Error>([&] { trained.model().modules().record({x.view()}, tape, {}); }),
+      message_of<Error>([&] { trained.record({x.view()}, tape); }),
       "module 1 (Dropout): Dropout::record: it drops out or zones out, but RecordOptions::random is null");
 }
 
