@@ -11,6 +11,7 @@
 #include "reference/gate_math.h"
 #include "sluice/error.h"
 #include "sluice/sigmoid.h"
+#include "support/central_difference.h"
 #include "support/expect_same_bits.h"
 #include "support/random.h"
 
@@ -150,17 +151,10 @@ TYPED_TEST(GatesTest, BatchAndThreadsDoNotChangeABit) {
 template <class Loss>
 void expect_central_differences(Tensor<double>& values, const Tensor<double>& gradient,
                                 const std::string& what, const Loss& loss) {
-  constexpr double kStep = 1e-5;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    double& value = values.data()[i];
-    const double before = value;
-    value = before + kStep;
-    const double above = loss();
-    value = before - kStep;
-    const double below = loss();
-    value = before;
-    // kStep^2 / 6 times a third derivative of at most 10, and the loss's rounding, 1e-14, over kStep.
-    EXPECT_NEAR(gradient.data()[i], (above - below) / (2 * kStep), 2e-9) << what << " element " << i;
+    const double difference = test::central_difference(values.data()[i], loss);
+    // A third derivative of at most 10, and a rounding of the loss of 1e-14.
+    EXPECT_NEAR(gradient.data()[i], difference, 2e-9) << what << " element " << i;
   }
 }
 

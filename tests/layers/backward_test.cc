@@ -11,6 +11,7 @@
 #include "sluice/parameters.h"
 #include "sluice/random.h"
 #include "sluice/tape.h"
+#include "support/central_difference.h"
 #include "support/expect_same_bits.h"
 #include "support/random.h"
 
@@ -62,19 +63,11 @@ void expect_near(double got, double want, double scale, const std::string& what)
 template <class Loss>
 void expect_differences(TensorView<double> values, TensorView<const double> grads, const std::string& what,
                         const Loss& loss) {
-  constexpr double kStep = 1e-5;
   double largest = 0;
   for (std::size_t i = 0; i < values.size(); ++i) largest = std::max(largest, std::abs(grads.data()[i]));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    double& value = values.data()[i];
-    const double before = value;
-    value = before + kStep;
-    const double above = loss();
-    value = before - kStep;
-    const double below = loss();
-    value = before;
-    expect_near(grads.data()[i], (above - below) / (2 * kStep), largest,
-                what + " element " + std::to_string(i));
+    const double difference = test::central_difference(values.data()[i], loss);
+    expect_near(grads.data()[i], difference, largest, what + " element " + std::to_string(i));
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "layers/recurrent_tape.h"
 #include "sluice/cells.h"
+#include "support/central_difference.h"
 #include "support/recurrent_cases.h"
 
 namespace sluice {
@@ -51,20 +52,12 @@ template <class Loss>
 void expect_differences(TensorView<double> values, TensorView<const double> grads, const std::string& what,
                         const Loss& loss) {
   ASSERT_EQ(values.shape().to_string(), grads.shape().to_string()) << what;
-  constexpr double kStep = 1e-5;
   double largest = 0;
   for (std::size_t i = 0; i < values.size(); ++i) largest = std::max(largest, std::abs(grads.data()[i]));
   EXPECT_GT(largest, 0) << what;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    double& value = values.data()[i];
-    const double before = value;
-    value = before + kStep;
-    const double above = loss();
-    value = before - kStep;
-    const double below = loss();
-    value = before;
-    // kStep^2 times a third derivative, and a few roundings of the loss over kStep.
-    ASSERT_NEAR(grads.data()[i], (above - below) / (2 * kStep), 1e-7 * (1 + largest)) << what << " " << i;
+    const double difference = test::central_difference(values.data()[i], loss);
+    ASSERT_NEAR(grads.data()[i], difference, 1e-7 * (1 + largest)) << what << " " << i;
   }
 }
 
