@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/gate_log.h"
 
-#include <charconv>
 #include <utility>
 
 #include "io/atomic_file.h"
+#include "train/options.h"
 
 namespace sluice::cli {
-namespace {
-
-// As few digits as give the same double again.
-std::string number(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
-}
-
-}  // namespace
-
 GateLog::GateLog(std::string gates_path, std::string gradients_path)
     : gates_path_(std::move(gates_path)), gradients_path_(std::move(gradients_path)) {}
 
@@ -26,12 +16,12 @@ void GateLog::end_epoch(std::size_t epoch) {
     const std::string place = std::to_string(epoch) + "," + layer.module + "," + std::to_string(layer.layer) +
                               (layer.direction == 0 ? ",forward," : ",reverse,");
     for (const SaturationCount& count : layer.gates) {
-      texts_.gates +=
-          place + std::string(count.gate) + "," + number(count.below()) + "," + number(count.above()) + "\n";
+      texts_.gates += place + std::string(count.gate) + "," + text_of(count.below()) + "," +
+                      text_of(count.above()) + "\n";
     }
     for (std::size_t t = 0; t < layer.gradients.size(); ++t) {
       if (layer.gradients[t].runs == 0) continue;
-      texts_.gradients += place + std::to_string(t) + "," + number(layer.gradients[t].mean()) + "\n";
+      texts_.gradients += place + std::to_string(t) + "," + text_of(layer.gradients[t].mean()) + "\n";
     }
   }
   statistics_ = {};

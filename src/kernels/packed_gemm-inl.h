@@ -269,11 +269,12 @@ void ForEachTile(const PackedMatrix<T>& w, std::size_t count, BlockSweep sweep, 
   }
 }
 
-// Fetches the cache lines of p[0, n), of nothing if p is null.
+// Fetches the cache lines of p[first, first + n), of nothing if p is null.
 template <typename T>
-void FetchRange(const T* p, std::size_t n) {
+void FetchRange(const T* p, std::size_t first, std::size_t n) {
   constexpr std::size_t kLine = 64 / sizeof(T);
-  for (std::size_t i = 0; p != nullptr && i < n; i += kLine) hwy::Prefetch(p + i);
+  if (p == nullptr) return;
+  for (std::size_t i = first; i < first + n; i += kLine) hwy::Prefetch(p + i);
 }
 
 // The last block's vectors may hold less than a vector of units: these move at most `n` of them.
@@ -503,8 +504,7 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, Block
     tile.SetState(states);
     if (Cell::kHasStatePart) tile.KeepLastApart();
     for (std::size_t e = 0; e < tile.entries(); ++e) {
-      T* const kept = rows[tile.row(e)].kept;
-      if (kept != nullptr) FetchRange(kept + tile.block(e) * Cell::kKept * lanes, Cell::kKept * lanes);
+      FetchRange(rows[tile.row(e)].kept, tile.block(e) * Cell::kKept * lanes, Cell::kKept * lanes);
     }
     tile.Multiply();
     for (std::size_t e = 0; e < tile.entries(); ++e) {
@@ -626,12 +626,10 @@ void BackwardStep(const PackedMatrix<T>& w, const BackwardRow<T>* rows, std::siz
     for (std::size_t e = 0; e < tile.entries(); ++e) {
       const BackwardRow<T>& row = rows[tile.row(e)];
       const std::size_t unit = tile.block(e) * size, n = std::min(size, w.units - unit);
-      FetchRange(row.grad == nullptr ? nullptr : row.grad + unit, n);
-      FetchRange(row.before == nullptr ? nullptr : row.before + unit, n);
-      FetchRange(row.state == nullptr ? nullptr : row.state + unit, n);
-      FetchRange(row.kept + Cell::kKept * unit, Cell::kKept * n);
-      FetchRange(row.pre + Cell::kPre * unit, Cell::kPre * n);
-      FetchRange(row.pre_x == nullptr ? nullptr : row.pre_x + Cell::kPreX * unit, Cell::kPreX * n);
+      for (const T* p : {row.grad, row.before, row.state}) FetchRange(p, unit, n);
+      FetchRange(row.kept, Cell::kKept * unit, Cell::kKept * n);
+      FetchRange(row.pre, Cell::kPre * unit, Cell::kPre * n);
+      FetchRange(row.pre_x, Cell::kPreX * unit, Cell::kPreX * n);
     }
     tile.Multiply();
     for (std::size_t e = 0; e < tile.entries(); ++e) {
