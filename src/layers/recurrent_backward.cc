@@ -87,13 +87,14 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(RecurrentRecord<T>& record,
       if (!statistics.empty()) measure.emplace(options_.kind, H, kernels_->lanes, steps, batch);
       RecurrentCellBackward<T> back(work, layer, direction, cell.state, cell.second ? &*cell.second : nullptr,
                                     measure ? &*measure : nullptr, options_.zones_out() ? &zoneout : nullptr);
-      back.walk(output, is_top ? grads.c_sequence : TensorView<const T>(), h_n ? &h_n(index, 0, 0) : nullptr,
-                c_n ? &c_n(index, 0, 0) : nullptr);
+      back.run({.output = output,
+                .c_sequence = is_top ? grads.c_sequence : TensorView<const T>(),
+                .h_n = h_n ? &h_n(index, 0, 0) : nullptr,
+                .c_n = c_n ? &c_n(index, 0, 0) : nullptr},
+               x, parameters.subspan(index * per_cell, per_cell), cell.inputs, grad_x);
       if (measure) measure->add_to(statistics[index]);
       std::copy_n(back.grad_h0().data(), batch * state_size, result.h0.data() + index * batch * state_size);
       if (is_lstm) std::copy_n(back.grad_c0().data(), batch * H, result.c0.data() + index * batch * H);
-      back.add_parameter_gradients(x, parameters.subspan(index * per_cell, per_cell));
-      if (!grad_x.is_null()) back.add_input_gradient(cell.inputs, grad_x, direction == 0);
     }
     if (record.recompute) record.forget(layer);
     if (layer > 0 && record.random && options_.drops_out())

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way back through one layer and direction of a recorded call: the walk from the last step to the first,
-// and the products that follow it. For recurrent_backward.cc.
+// and the products that follow it. Some steps are walked, multiplied and forgotten before those ahead of them
+// in time, so that what they leave for the products stays in the cache that cores share. For
+// recurrent_backward.cc.
 #pragma once
 
 #include <algorithm>
@@ -97,8 +99,19 @@ class RecurrentCellBackward {
         zoneout_(zoneout) {
     const std::size_t lanes = call.kernels.lanes;
     padded_ = (call.options.hidden_size + lanes - 1) / lanes * lanes;
-    pre_ = make_list(lists_.state.count * padded_);
-    if (lists_.second) pre_second_ = make_list(lists_.second->count * padded_);
+    const std::size_t width = lists_.state.count * padded_;
+    const std::size_t second_width = lists_.second ? lists_.second->count * padded_ : 0;
+    // A row's steps of the second direction begin at its own end: other rows' are at other times.
+    const std::size_t step_size = call.batch * (width + second_width);
+    const std::size_t sums = width * (call.options.layer_input_size(layer) + call.options.state_size());
+    const std::size_t least = std::max(kChunkBytes / sizeof(T), kChunkSums * sums);
+    const std::size_t most = (least + step_size - 1) / step_size;
+    const std::size_t chunks = direction == 1 && call.is_ragged() ? 1 : (call.steps + most - 1) / most;
+    chunks_ = std::max<std::size_t>(chunks, 1);
+    const std::size_t longest = (call.steps + chunks_ - 1) / chunks_;
+    pre_ = Tensor<T>::uninitialized({longest, call.batch, width});
+    if (lists_.second) pre_second_ = Tensor<T>::uninitialized({longest, call.batch, second_width});
+    if (chunks_ > 1) seam_ = Tensor<T>::uninitialized({call.batch, width});
     if (zoneout != nullptr) {
       const std::size_t H = call.options.hidden_size, state_size = call.options.state_size();
       grad_h_ = Tensor<T>({call.batch, state_size});
@@ -108,97 +121,146 @@ class RecurrentCellBackward {
       const Tensor<T> zeros({state_size, 1});
       no_weights_ = pack_plain<T>(zeros.view(), {}, {}, {});
     }
-    if (call.options.proj_size > 0) projected_ = Tensor<T>({call.steps, call.batch, call.options.proj_size});
+    if (call.options.proj_size > 0) projected_ = Tensor<T>({longest, call.batch, call.options.proj_size});
     const std::size_t batch = call.batch;
     carry_ = Tensor<T>({batch, call.options.hidden_size});
     last_ = Tensor<T>({batch, call.options.state_size()});
     grad_h0_ = Tensor<T>({batch, call.options.state_size()});
   }
 
-  // Gradients of the layer's output [T, B, D*H_out] and final states; null for none.
-  void walk(TensorView<const T> output, TensorView<const T> c_sequence, const T* h_n, const T* c_n) {
-    const std::size_t batch = call_.batch;
-    const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
-    if (c_n != nullptr) std::copy_n(c_n, batch * H, carry_.data());
-    std::vector<std::size_t> order(batch);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return call_.length(a) > call_.length(b); });
-    const std::size_t operations = call_.steps * pre_.dim(2) * state_size + 1;
-    // Dealt out one by one, so that groups have as many rows as each other at every step.
-    const std::size_t most = std::max<std::size_t>(batch * operations / kOperationsPerThread, 1);
-    const std::size_t groups =
-        std::min({batch, most, static_cast<std::size_t>(most > 1 ? thread_limit(call_.threads) : 1)});
-    parallel_ranges(groups, 1, call_.threads, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t group = begin; group < end; ++group) {
-        std::vector<std::size_t> rows;
-        for (std::size_t i = group; i < batch; i += groups) rows.push_back(order[i]);
-        walk_rows(rows, output, c_sequence, h_n);
-      }
-    });
-  }
-
-  // Gradients of the cell's parameters, in the order of cell_parameters; null: not wanted.
-  void add_parameter_gradients(TensorView<const T> x, std::span<const TensorView<T>> parameters) const {
+  // Gradients from outside: of the layer's output [T, B, D*H_out] and c [T, B, D*H], and of the cell's final
+  // states [B, H_out] and [B, H]; null for none.
+  struct Outer {
+    TensorView<const T> output;
+    TensorView<const T> c_sequence;
+    const T* h_n = nullptr;
+    const T* c_n = nullptr;
+  };
+  // Adds to the gradients of the cell's `parameters`, in the order of cell_parameters, and, unless `grad_x`
+  // is null, the gradient of x [T, B, I] to that; the first direction begins it.
+  void run(const Outer& outer, TensorView<const T> x, std::span<const TensorView<T>> parameters,
+           const std::vector<PackedLinear<T>>& inputs, Tensor<T>& grad_x) {
+    const std::size_t batch = call_.batch, H = call_.options.hidden_size;
+    if (outer.c_n != nullptr) std::copy_n(outer.c_n, batch * H, carry_.data());
+    const std::vector<RowGroup> groups = make_groups();
     const bool has_bias = call_.options.has_bias;
     const TensorView<T> bias_ih = has_bias ? parameters[2] : TensorView<T>();
     const TensorView<T> bias_hh = has_bias ? parameters[3] : TensorView<T>();
-    if (parameters[0] || bias_ih) {
-      const Tensor<T> features = transposed_features(x, call_.record.lengths, call_.threads);
-      if (lists_.state_takes_x) add_gradient(features, pre_, lists_.state, parameters[0], bias_ih);
-      if (lists_.second) add_gradient(features, pre_second_, *lists_.second, parameters[0], bias_ih);
-    }
-    if (parameters[1] || bias_hh) {
-      add_gradient(transposed_state(), pre_, lists_.state, parameters[1], bias_hh);
-      if (lists_.second_takes_h) {
-        add_gradient(transposed_scratch(), pre_second_, *lists_.second, parameters[1], bias_hh);
-      }
-    }
-    if (call_.options.proj_size > 0 && parameters.back()) {
-      // One gate of P units.
-      add_weight_gradient(transposed_scratch(), padded_gradients<T>(projected_.view(), call_.record.lengths),
-                          GateRange{}, call_.options.proj_size, parameters.back(), TensorView<T>(),
-                          call_.threads);
-    }
-  }
-
-  // Adds the gradient of x [T, B, I].
-  void add_input_gradient(const std::vector<PackedLinear<T>>& inputs, Tensor<T>& grad_x,
-                          bool is_first) const {
-    const std::size_t rows = call_.steps * call_.batch;
-    std::size_t i = 0;
-    const auto add = [&](const Tensor<T>& list) {
-      const PackedLinear<T>& linear = inputs[i++];
-      const auto in = static_cast<std::ptrdiff_t>(linear.in()),
-                 out = static_cast<std::ptrdiff_t>(linear.out());
-      if (is_first) {
-        linear.run(list.data(), in, grad_x.data(), out, rows, call_.threads);
-        is_first = false;
-        return;
-      }
-      Tensor<T> more = Tensor<T>::uninitialized(grad_x.shape());
-      linear.run(list.data(), in, more.data(), out, rows, call_.threads);
-      parallel_ranges(more.size(), kMovesPerThread, call_.threads, [&](std::size_t begin, std::size_t end) {
-        add_to(more.data() + begin, grad_x.data() + begin, end - begin);
+    const GateRange second = lists_.second.value_or(GateRange{});
+    WeightGradient<T> input(lists_.state, H, parameters[0], bias_ih);
+    WeightGradient<T> input_second(second, H, parameters[0], bias_ih);
+    WeightGradient<T> state(lists_.state, H, parameters[1], bias_hh);
+    WeightGradient<T> state_second(second, H, parameters[1], bias_hh);
+    // One gate of P units.
+    WeightGradient<T> projection(GateRange{}, call_.options.proj_size, parameters.back(), TensorView<T>());
+    for (std::size_t chunk = chunks_; chunk-- > 0;) {
+      begin_chunk(chunk);
+      parallel_ranges(groups.size(), 1, call_.threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t group = begin; group < end; ++group) walk_rows(groups[group], outer);
       });
-    };
-    if (lists_.state_takes_x) add(pre_);
-    if (lists_.second) add(pre_second_);
+      const bool is_last = chunk == 0;
+      const TensorView<const T> list = pre_.view().narrow(0, 0, times());
+      const TensorView<const T> list_second =
+          lists_.second ? pre_second_.view().narrow(0, 0, times()) : TensorView<const T>();
+      if (parameters[0] || bias_ih) {
+        const Tensor<T> features = transposed_features(x.narrow(0, first_time_, times()),
+                                                       call_.record.lengths, call_.threads, first_time_);
+        if (lists_.state_takes_x) input.add(features, list, is_last, call_.threads);
+        if (lists_.second) input_second.add(features, list_second, is_last, call_.threads);
+      }
+      if (parameters[1] || bias_hh) {
+        state.add(transposed_state(), list, is_last, call_.threads);
+        if (lists_.second_takes_h)
+          state_second.add(transposed_scratch(), list_second, is_last, call_.threads);
+      }
+      if (call_.options.proj_size > 0 && parameters.back()) {
+        const Tensor<T> padded = padded_gradients<T>(projected_.view().narrow(0, 0, times()), {});
+        projection.add(transposed_scratch(), padded.view(), is_last, call_.threads);
+      }
+      if (!grad_x.is_null()) add_input_gradient(inputs, grad_x);
+    }
   }
 
   const Tensor<T>& grad_h0() const noexcept { return grad_h0_; }  // [B, H_out]
   const Tensor<T>& grad_c0() const noexcept { return carry_; }    // [B, H], LSTM
 
  private:
-  void add_gradient(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, TensorView<T> weight,
-                    TensorView<T> bias) const {
-    add_weight_gradient(features, list, gates, call_.options.hidden_size, weight, bias, call_.threads);
+  // Lists of a chunk have at least so many bytes, and so many times those of the sums of the weights'
+  // gradients, which each chunk reads and writes.
+  static constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+  static constexpr std::size_t kChunkSums = 2;
+
+  // Rows that one thread walks with, in order of falling length.
+  struct RowGroup {
+    std::vector<std::size_t> rows;
+    std::size_t longest = 0;  // the first one's length
+  };
+  std::vector<RowGroup> make_groups() const {
+    const std::size_t batch = call_.batch;
+    std::vector<std::size_t> order(batch);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return call_.length(a) > call_.length(b); });
+    const std::size_t operations = call_.steps * pre_.dim(2) * call_.options.state_size() + 1;
+    const std::size_t most = std::max<std::size_t>(batch * operations / kOperationsPerThread, 1);
+    const std::size_t count =
+        std::min({batch, most, static_cast<std::size_t>(most > 1 ? thread_limit(call_.threads) : 1)});
+    std::vector<RowGroup> groups(count);
+    // Dealt out one by one, so that groups have as many rows as each other at every step.
+    for (std::size_t i = 0; i < batch; ++i) groups[i % count].rows.push_back(order[i]);
+    for (RowGroup& group : groups) group.longest = call_.length(group.rows[0]);
+    return groups;
   }
-  Tensor<T> make_list(std::size_t size) const {
-    const Shape shape{call_.steps, call_.batch, size};
+
+  // Steps [first_step_, last_step_), whose times begin with first_time_.
+  void begin_chunk(std::size_t chunk) noexcept {
+    if (chunk + 1 < chunks_) {
+      const T* const list = at(pre_, time_of_seam(), 0);
+      std::copy_n(list, seam_.size(), seam_.data());
+    }
+    first_step_ = call_.steps * chunk / chunks_;
+    last_step_ = call_.steps * (chunk + 1) / chunks_;
+    first_time_ = direction_ == 0 ? first_step_ : call_.steps - last_step_;
     // Past a row's length there is no gradient.
-    return call_.is_ragged() ? Tensor<T>(shape) : Tensor<T>::uninitialized(shape);
+    for (std::size_t row = 0; row < call_.batch && call_.is_ragged(); ++row) {
+      for (std::size_t t = std::max(call_.length(row), first_time_); t < first_time_ + times(); ++t) {
+        std::fill_n(at(pre_, t, row), pre_.dim(2), T{0});
+        if (lists_.second) std::fill_n(at(pre_second_, t, row), pre_second_.dim(2), T{0});
+        if (call_.options.proj_size > 0) std::fill_n(at(projected_, t, row), projected_.dim(2), T{0});
+      }
+    }
   }
+  std::size_t times() const noexcept { return last_step_ - first_step_; }
+  // Of the chunk's first step, which the step before it, in the next chunk, comes from.
+  std::size_t time_of_seam() const noexcept {
+    return direction_ == 0 ? first_time_ : first_time_ + times() - 1;
+  }
+
+  // Adds the gradient of x of this chunk.
+  void add_input_gradient(const std::vector<PackedLinear<T>>& inputs, Tensor<T>& grad_x) const {
+    const std::size_t rows = times() * call_.batch;
+    T* const grad = &grad_x(first_time_, 0, 0);
+    bool is_first = direction_ == 0;
+    std::size_t i = 0;
+    const auto add = [&](const Tensor<T>& list) {
+      const PackedLinear<T>& linear = inputs[i++];
+      const auto in = static_cast<std::ptrdiff_t>(linear.in()),
+                 out = static_cast<std::ptrdiff_t>(linear.out());
+      if (is_first) {
+        linear.run(list.data(), in, grad, out, rows, call_.threads);
+        is_first = false;
+        return;
+      }
+      Tensor<T> more = Tensor<T>::uninitialized({times(), call_.batch, grad_x.dim(2)});
+      linear.run(list.data(), in, more.data(), out, rows, call_.threads);
+      parallel_ranges(more.size(), kMovesPerThread, call_.threads, [&](std::size_t begin, std::size_t end) {
+        add_to(more.data() + begin, grad + begin, end - begin);
+      });
+    };
+    if (lists_.state_takes_x) add(pre_);
+    if (lists_.second) add(pre_second_);
+  }
+
   std::size_t time(std::size_t row, std::size_t step) const noexcept {
     return direction_ == 0 ? step : call_.length(row) - 1 - step;
   }
@@ -223,8 +285,9 @@ class RecurrentCellBackward {
     if (step > 0) return c_of(row, step - 1);
     return call_.record.c0.data() + (index_ * call_.batch + row) * call_.options.hidden_size;
   }
-  static T* at(Tensor<T>& list, std::size_t time, std::size_t row) noexcept {
-    return list.data() + (time * list.dim(1) + row) * list.dim(2);
+  // Where a list of this chunk has a row's gradients of a time.
+  T* at(Tensor<T>& list, std::size_t time, std::size_t row) const noexcept {
+    return list.data() + ((time - first_time_) * list.dim(1) + row) * list.dim(2);
   }
 
   // All but `later`, `grad`.
@@ -254,9 +317,9 @@ class RecurrentCellBackward {
     return made;
   }
 
-  // All steps of some rows, in order of falling length.
-  void walk_rows(const std::vector<std::size_t>& order, TensorView<const T> output,
-                 TensorView<const T> c_sequence, const T* h_n) {
+  // The chunk's steps of some rows.
+  void walk_rows(const RowGroup& group, const Outer& outer) {
+    const std::vector<std::size_t>& order = group.rows;
     const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
     const Tensor<T> zeros({pre_.dim(2)});
     std::vector<kernels::BackwardRow<T>> rows(order.size());
@@ -264,28 +327,30 @@ class RecurrentCellBackward {
     std::vector<T*> to(order.size());
     std::size_t active = 0;
     bool is_downward = false;
-    const std::size_t longest = order.empty() ? 0 : call_.length(order[0]);
-    for (std::size_t step = longest; step-- > 0; is_downward = !is_downward) {
+    for (std::size_t step = std::min(group.longest, last_step_); step-- > first_step_;
+         is_downward = !is_downward) {
       while (active < order.size() && call_.length(order[active]) > step) ++active;
       for (std::size_t i = 0; i < active; ++i) {
         const std::size_t row = order[i];
         const std::size_t t = time(row, step);
         const bool is_last = step + 1 == call_.length(row);
         rows[i] = make_row(row, step);
-        rows[i].later = is_last ? zeros.data() : at(pre_, time(row, step + 1), row);
-        if (output) rows[i].grad = &output(t, row, direction_ * state_size);
-        if (is_last && h_n != nullptr) {
+        rows[i].later = is_last                  ? zeros.data()
+                        : step + 1 == last_step_ ? seam_.data() + row * seam_.dim(1)
+                                                 : at(pre_, time(row, step + 1), row);
+        if (outer.output) rows[i].grad = &outer.output(t, row, direction_ * state_size);
+        if (is_last && outer.h_n != nullptr) {
           T* const sum = last_.data() + row * state_size;
-          std::copy_n(h_n + row * state_size, state_size, sum);
-          if (output) add_to(rows[i].grad, sum, state_size);
+          std::copy_n(outer.h_n + row * state_size, state_size, sum);
+          if (outer.output) add_to(rows[i].grad, sum, state_size);
           rows[i].grad = sum;
         }
-        if (c_sequence) add_to(&c_sequence(t, row, direction_ * H), rows[i].carry, H);
+        if (outer.c_sequence) add_to(&outer.c_sequence(t, row, direction_ * H), rows[i].carry, H);
       }
       if (measure_ != nullptr) measure_step(order, rows, from, to, active, step);
       run_step(order, rows, from, to, active, step, is_downward);
     }
-    finish_rows(order, from, to, h_n);
+    if (first_step_ == 0) finish_rows(order, from, to, outer.h_n);
   }
 
   // Makes the gradient of h that run_step makes on its way and does not keep: grad + U^T later + carry, and
@@ -438,14 +503,15 @@ class RecurrentCellBackward {
     }
   }
 
-  // h of the step before each, [H_out + 1, T*B].
+  // h of the step before each of the chunk, [H_out + 1, T*B].
   Tensor<T> transposed_state() const {
     const std::size_t state_size = call_.options.state_size(), batch = call_.batch;
     const Tensor<T>& outputs = call_.record.outputs[layer_];
     const T* const h0 = call_.record.h0.data() + index_ * batch * state_size;
     Tensor<T> all = transposed_steps<T>(
-        call_.steps, batch, state_size,
-        [&](std::size_t t) {
+        times(), batch, state_size,
+        [&](std::size_t i) {
+          const std::size_t t = first_time_ + i;
           const bool is_first = direction_ == 0 ? t == 0 : t + 1 == call_.steps;
           if (is_first) return FeatureRows<T>{h0, static_cast<std::ptrdiff_t>(state_size)};
           const std::size_t before = direction_ == 0 ? t - 1 : t + 1;
@@ -453,20 +519,21 @@ class RecurrentCellBackward {
                                 static_cast<std::ptrdiff_t>(outputs.dim(2))};
         },
         call_.threads);
-    // The second direction begins where a row ends.
+    // The second direction begins where a row ends; then there is one chunk.
     for (std::size_t row = 0; direction_ == 1 && row < call_.record.lengths.size(); ++row) {
       if (call_.length(row) == 0) continue;
       const std::size_t column = (call_.length(row) - 1) * batch + row;
       for (std::size_t f = 0; f < state_size; ++f) all(f, column) = h0[row * state_size + f];
     }
-    clear_past_lengths(all, call_.record.lengths);
+    clear_past_lengths(all, call_.record.lengths, first_time_);
     return all;
   }
-  // r h, or m, of each step: the first H elements of its scratch, [H + 1, T*B].
+  // r h, or m, of each step of the chunk: the first H elements of its scratch, [H + 1, T*B].
   Tensor<T> transposed_scratch() const {
     const Tensor<T>& scratch = call_.record.scratch[index_];
-    return transposed_features<T>(scratch.view().narrow(2, 0, call_.options.hidden_size),
-                                  call_.record.lengths, call_.threads);
+    return transposed_features<T>(
+        scratch.view().narrow(0, first_time_, times()).narrow(2, 0, call_.options.hidden_size),
+        call_.record.lengths, call_.threads, first_time_);
   }
 
   const Call& call_;
@@ -481,16 +548,21 @@ class RecurrentCellBackward {
   static constexpr T kNoGradient[1]{};  // what no_weights_ reads
   PackedWeights<T> no_weights_;         // [H_out, 1] zeros, in place of state_
   std::size_t padded_ = 0;              // hidden_size in whole vectors
-  Tensor<T> pre_;                       // [T, B, list]
-  Tensor<T> pre_second_;                // [T, B, list]
-  Tensor<T> projected_;                 // [T, B, P]: gradients of h
-  Tensor<T> carry_;                     // [B, H]
-  Tensor<T> last_;                      // [B, H_out]: gradients of the last step's output and of h_n
-  Tensor<T> grad_h0_;                   // [B, H_out]
-  Tensor<T> grad_h_;                    // zoneout: [B, H_out], of the new h
-  Tensor<T> old_h_;                     // [B, H_out], of the old h by its share
-  Tensor<T> old_c_;                     // [B, H], of the old c
-  Tensor<T> new_c_;                     // [B, H]
+  std::size_t chunks_ = 1;
+  std::size_t first_step_ = 0;
+  std::size_t last_step_ = 0;
+  std::size_t first_time_ = 0;
+  Tensor<T> pre_;         // [chunk, B, list]
+  Tensor<T> pre_second_;  // [chunk, B, list]
+  Tensor<T> projected_;   // [chunk, B, P]: gradients of h
+  Tensor<T> seam_;        // [B, list] of the step after the chunk
+  Tensor<T> carry_;       // [B, H]
+  Tensor<T> last_;        // [B, H_out]: gradients of the last step's output and of h_n
+  Tensor<T> grad_h0_;     // [B, H_out]
+  Tensor<T> grad_h_;      // zoneout: [B, H_out], of the new h
+  Tensor<T> old_h_;       // [B, H_out], of the old h by its share
+  Tensor<T> old_c_;       // [B, H], of the old c
+  Tensor<T> new_c_;       // [B, H]
 };
 
 }  // namespace sluice

@@ -23,7 +23,7 @@ constexpr std::size_t kVectors = 4;
 template <class T>
 class PanelProduct {
  public:
-  PanelProduct(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, std::size_t units,
+  PanelProduct(const Tensor<T>& features, TensorView<const T> list, GateRange gates, std::size_t units,
                TensorView<T> weight, TensorView<T> bias)
       : features_(features),
         list_(list),
@@ -39,9 +39,15 @@ class PanelProduct {
   // Multiply-adds of a row and panel.
   std::size_t operations() const noexcept { return depth() * panel_width(); }
 
-  // Rows [first, last) of panels [first_panel, last_panel).
-  void add(std::size_t first, std::size_t last, std::size_t first_panel, std::size_t last_panel) const {
-    Tensor<T> sums = Tensor<T>::uninitialized({last - first, panel_width()});
+  // [panels][rows][panel_width] of sums, for parts of k.
+  Shape sums_shape() const { return {panels(), rows(), panel_width()}; }
+
+  // Rows [first, last) of panels [first_panel, last_panel). The sums begin with those in `kept`, which is
+  // null for zeros, and end there, or are added to the gradients.
+  void add(std::size_t first, std::size_t last, std::size_t first_panel, std::size_t last_panel,
+           Tensor<T>& kept, bool begins, bool ends) const {
+    Tensor<T> own;
+    if (kept.is_null()) own = Tensor<T>::uninitialized({last - first, panel_width()});
     Tensor<T> packed = Tensor<T>::uninitialized({kMostDepth, panel_width()});
     std::vector<const T*> rows(last - first);
     std::vector<T*> out(last - first);
@@ -49,10 +55,12 @@ class PanelProduct {
     for (std::size_t panel = first_panel; panel < last_panel; ++panel) {
       const std::size_t block = panel * panel_blocks_;
       const std::size_t count = std::min(panel_blocks_, blocks_ - block);
-      multiply(first, block, count * gates_.count * lanes_, sums, packed, rows, out);
-      for (std::size_t i = 0; i < count * gates_.count; ++i) {
-        add_vector(first, last, block + i / gates_.count, i % gates_.count, sums.data() + i * lanes_,
-                   count * gates_.count * lanes_, turned);
+      const std::size_t width = count * gates_.count * lanes_;
+      T* const sums = kept.is_null() ? own.data() : &kept(panel, first, 0);
+      if (begins) std::fill_n(sums, rows.size() * panel_width(), T{0});
+      multiply(first, block, width, sums, packed, rows, out);
+      for (std::size_t i = 0; ends && i < count * gates_.count; ++i) {
+        add_vector(first, last, block + i / gates_.count, i % gates_.count, sums + i * lanes_, turned);
       }
     }
   }
@@ -61,14 +69,13 @@ class PanelProduct {
   std::size_t depth() const noexcept { return features_.dim(1); }
   std::size_t panel_width() const noexcept { return panel_blocks_ * gates_.count * lanes_; }
 
-  // sums[row - first, n] = sum over k of features[row, k] list[k, n], k in order; `width` columns of the list
-  // from `block` on.
-  void multiply(std::size_t first, std::size_t block, std::size_t width, Tensor<T>& sums, Tensor<T>& packed,
+  // sums[row - first][n] += sum over k of features[row, k] list[k, n], k in order; `width` columns of the
+  // list from `block` on.
+  void multiply(std::size_t first, std::size_t block, std::size_t width, T* sums, Tensor<T>& packed,
                 std::vector<const T*>& rows, std::vector<T*>& out) const noexcept {
     const std::size_t list_width = list_.dim(list_.rank() - 1);
     const T* const b = list_.data() + block * gates_.count * lanes_;
-    std::fill_n(sums.data(), rows.size() * width, T{0});
-    for (std::size_t m = 0; m < rows.size(); ++m) out[m] = sums.data() + m * width;
+    for (std::size_t m = 0; m < rows.size(); ++m) out[m] = sums + m * panel_width();
     const std::size_t chunks = (depth() + kMostDepth - 1) / kMostDepth;  // of about the same size
     for (std::size_t c = 0; c < chunks; ++c) {
       const std::size_t k = depth() * c / chunks, chunk = depth() * (c + 1) / chunks - k;
@@ -86,9 +93,10 @@ class PanelProduct {
     }
   }
 
-  // Adds one vector of units of each row, `sums` [last - first] rows `stride` apart.
+  // Adds one vector of units of each row, `sums` [last - first] rows.
   void add_vector(std::size_t first, std::size_t last, std::size_t block, std::size_t gate, const T* sums,
-                  std::size_t stride, Tensor<T>& turned) const noexcept {
+                  Tensor<T>& turned) const noexcept {
+    const std::size_t stride = panel_width();
     const std::size_t ones = rows() - 1;
     const std::size_t unit = block * lanes_, count = std::min(lanes_, units_ - unit);
     const std::size_t to = (gates_.first + gate) * units_ + unit;
@@ -108,7 +116,7 @@ class PanelProduct {
   const kernels::PackedGemm<T>& kernels_ = kernels::packed_gemm<T>();
   const std::size_t lanes_ = kernels_.lanes;
   const Tensor<T>& features_;
-  const Tensor<T>& list_;
+  TensorView<const T> list_;
   GateRange gates_;
   std::size_t units_, blocks_, panel_blocks_;
   TensorView<T> weight_, bias_;
@@ -117,14 +125,15 @@ class PanelProduct {
 }  // namespace
 
 template <class T>
-Tensor<T> transposed_features(TensorView<const T> x, std::span<const std::int64_t> lengths, int threads) {
+Tensor<T> transposed_features(TensorView<const T> x, std::span<const std::int64_t> lengths, int threads,
+                              std::size_t first_step) {
   Tensor<T> all = transposed_steps<T>(
       x.dim(0), x.dim(1), x.dim(2),
       [&](std::size_t t) {
         return FeatureRows<T>{x.data() + static_cast<std::ptrdiff_t>(t) * x.stride(0), x.stride(1)};
       },
       threads);
-  clear_past_lengths(all, lengths);
+  clear_past_lengths(all, lengths, first_step);
   return all;
 }
 
@@ -146,10 +155,12 @@ Tensor<T> transposed_steps(std::size_t steps, std::size_t batch, std::size_t fea
 }
 
 template <class T>
-void clear_past_lengths(Tensor<T>& all, std::span<const std::int64_t> lengths) noexcept {
+void clear_past_lengths(Tensor<T>& all, std::span<const std::int64_t> lengths,
+                        std::size_t first_step) noexcept {
   const std::size_t batch = lengths.size();
   for (std::size_t row = 0; row < batch; ++row) {
-    for (std::size_t k = static_cast<std::size_t>(lengths[row]) * batch + row; k < all.dim(1); k += batch) {
+    const std::size_t end = std::max(static_cast<std::size_t>(lengths[row]), first_step) - first_step;
+    for (std::size_t k = end * batch + row; k < all.dim(1); k += batch) {
       for (std::size_t f = 0; f < all.dim(0); ++f) all(f, k) = T{0};
     }
   }
@@ -168,10 +179,11 @@ Tensor<T> padded_gradients(TensorView<const T> grad, std::span<const std::int64_
 }
 
 template <class T>
-void add_weight_gradient(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, std::size_t units,
-                         TensorView<T> weight, TensorView<T> bias, int threads) {
-  if (units == 0) return;
-  const PanelProduct<T> product(features, list, gates, units, weight, bias);
+void WeightGradient<T>::add(const Tensor<T>& features, TensorView<const T> list, bool is_last, int threads) {
+  if (units_ == 0) return;
+  const PanelProduct<T> product(features, list, gates_, units_, weight_, bias_);
+  const bool is_first = sums_.is_null();
+  if (is_first && !is_last) sums_ = Tensor<T>::uninitialized(product.sums_shape());
   // Few panels are split in ranges of rows, too.
   const auto most = static_cast<std::size_t>(threads == 1 ? 1 : thread_limit(threads));
   const std::size_t panels = product.panels(), rows = product.rows();
@@ -182,24 +194,25 @@ void add_weight_gradient(const Tensor<T>& features, const Tensor<T>& list, GateR
                     for (std::size_t split = begin / panels; split * panels < end; ++split) {
                       product.add(rows * split / splits, rows * (split + 1) / splits,
                                   std::max(begin, split * panels) - split * panels,
-                                  std::min(end, (split + 1) * panels) - split * panels);
+                                  std::min(end, (split + 1) * panels) - split * panels, sums_, is_first,
+                                  is_last);
                     }
                   });
 }
 
-template Tensor<float> transposed_features(TensorView<const float>, std::span<const std::int64_t>, int);
-template Tensor<double> transposed_features(TensorView<const double>, std::span<const std::int64_t>, int);
+template Tensor<float> transposed_features(TensorView<const float>, std::span<const std::int64_t>, int,
+                                           std::size_t);
+template Tensor<double> transposed_features(TensorView<const double>, std::span<const std::int64_t>, int,
+                                            std::size_t);
 template Tensor<float> transposed_steps(std::size_t, std::size_t, std::size_t,
                                         const std::function<FeatureRows<float>(std::size_t)>&, int);
 template Tensor<double> transposed_steps(std::size_t, std::size_t, std::size_t,
                                          const std::function<FeatureRows<double>(std::size_t)>&, int);
-template void clear_past_lengths(Tensor<float>&, std::span<const std::int64_t>) noexcept;
-template void clear_past_lengths(Tensor<double>&, std::span<const std::int64_t>) noexcept;
+template void clear_past_lengths(Tensor<float>&, std::span<const std::int64_t>, std::size_t) noexcept;
+template void clear_past_lengths(Tensor<double>&, std::span<const std::int64_t>, std::size_t) noexcept;
 template Tensor<float> padded_gradients(TensorView<const float>, std::span<const std::int64_t>);
 template Tensor<double> padded_gradients(TensorView<const double>, std::span<const std::int64_t>);
-template void add_weight_gradient(const Tensor<float>&, const Tensor<float>&, GateRange, std::size_t,
-                                  TensorView<float>, TensorView<float>, int);
-template void add_weight_gradient(const Tensor<double>&, const Tensor<double>&, GateRange, std::size_t,
-                                  TensorView<double>, TensorView<double>, int);
+template class WeightGradient<float>;
+template class WeightGradient<double>;
 
 }  // namespace sluice

@@ -22,9 +22,11 @@ struct GateRange {
 };
 
 /// x [T, B, F] as [F + 1, T*B]: feature by feature, and ones as one feature more, for the bias. Columns past
-/// a row's length are zero, whatever stands there. `lengths` [B], or empty: all T. x's last stride is 1.
+/// a row's length are zero, whatever stands there. `lengths` [B], or empty: all T; they count from the step
+/// `first_step` steps before x begins. x's last stride is 1.
 template <class T>
-Tensor<T> transposed_features(TensorView<const T> x, std::span<const std::int64_t> lengths, int threads);
+Tensor<T> transposed_features(TensorView<const T> x, std::span<const std::int64_t> lengths, int threads,
+                              std::size_t first_step = 0);
 
 /// The rows [B, F] of one step: where the first begins, and how far they are apart.
 template <class T>
@@ -38,9 +40,10 @@ template <class T>
 Tensor<T> transposed_steps(std::size_t steps, std::size_t batch, std::size_t features,
                            const std::function<FeatureRows<T>(std::size_t)>& rows_at, int threads);
 
-/// Zeros in the columns past each row's length; `all` [F, T*B].
+/// Zeros in the columns past each row's length; `all` [F, T*B], which begins at step `first_step`.
 template <class T>
-void clear_past_lengths(Tensor<T>& all, std::span<const std::int64_t> lengths) noexcept;
+void clear_past_lengths(Tensor<T>& all, std::span<const std::int64_t> lengths,
+                        std::size_t first_step = 0) noexcept;
 
 /// `grad` [T, B, N], last stride 1, with N rounded up to whole vectors: zeros there and past each row's
 /// length.
@@ -49,12 +52,30 @@ Tensor<T> padded_gradients(TensorView<const T> grad, std::span<const std::int64_
 
 /// weight += list^T features, bias += the sums of list; either may be null.
 ///   features  [N + 1, K]  from transposed_features
-///   list      [K, gates.count * units in whole vectors], as [blocks of lanes][gate][lane]; contiguous
+///   list      [K, gates.count * units in whole vectors], as [blocks of lanes][gate][lane]; or with K as two
+///             dimensions; contiguous
 ///   weight    [.., N]     the rows of `gates`; last stride 1
 ///   bias      [..]
-/// Each sum is one chain of fused multiply-adds over k in order: the same bits at any number of threads.
+/// K may come in parts, one after the other. Each sum is one chain of fused multiply-adds over all of it in
+/// order: the same bits at any number of threads.
+template <class T>
+class WeightGradient {
+ public:
+  WeightGradient(GateRange gates, std::size_t units, TensorView<T> weight, TensorView<T> bias)
+      : gates_(gates), units_(units), weight_(weight), bias_(bias) {}
+  /// The last part adds the sums to weight and bias; with one part alone nothing is kept between.
+  void add(const Tensor<T>& features, TensorView<const T> list, bool is_last, int threads);
+
+ private:
+  GateRange gates_;
+  std::size_t units_;
+  TensorView<T> weight_, bias_;
+  Tensor<T> sums_;  // after a part that is not the last
+};
 template <class T>
 void add_weight_gradient(const Tensor<T>& features, const Tensor<T>& list, GateRange gates, std::size_t units,
-                         TensorView<T> weight, TensorView<T> bias, int threads);
+                         TensorView<T> weight, TensorView<T> bias, int threads) {
+  WeightGradient<T>(gates, units, weight, bias).add(features, list.view(), true, threads);
+}
 
 }  // namespace sluice

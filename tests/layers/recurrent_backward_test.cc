@@ -231,6 +231,53 @@ TEST(RecurrentBackward, WhatStandsPastARowsEndCountsForNothing) {
   }
 }
 
+// Many rows and steps are walked in several chunks, one row in one: rows' gradients of their inputs have the
+// same bits, those of parameters add up.
+TEST(RecurrentBackward, ChunksOfStepsComeToWhatRowsAloneComeTo) {
+  constexpr std::size_t kSteps = 220, kRows = 24;
+  for (const RecurrentOptions& options : every_kind(3, 17, 1, true)) {
+    SCOPED_TRACE(describe(options));
+    const StateDict<double> weights = test::random_weights<double>(options);
+    const RandomCall<double> call(options, kSteps, kRows);
+    for (const bool with_lengths : {false, true}) {
+      const RecurrentInput<double> in = call.input(with_lengths);
+      const RecurrentNet<double> net(options, weights, "");
+      const Loss<double> loss(net.forward(call.x, in, SequenceLayout::kTimeFirst));
+      const Gradients<double> all = run_backward<double>(options, weights, call.x, in, &loss, 2);
+      std::vector<Tensor<double>> sums;
+      for (const Tensor<double>& grad : all.parameters) sums.push_back(Tensor<double>(grad.shape()));
+      for (std::size_t b = 0; b < kRows; ++b) {
+        const auto row = [b](const Tensor<double>& of) {
+          return of.is_null() ? Tensor<double>() : Tensor<double>(of.view().narrow(1, b, 1));
+        };
+        const Tensor<double> x = row(call.x), h0 = row(call.h0), c0 = row(call.c0);
+        RecurrentInput<double> own = in;
+        if (with_lengths) own.lengths = in.lengths.subspan(b, 1);
+        own.h0 = h0.view();
+        if (!c0.is_null()) own.c0 = c0.view();
+        Loss<double> of_row = loss;
+        for (Tensor<double>* part : {&of_row.output, &of_row.h_n, &of_row.c_n, &of_row.c_sequence}) {
+          *part = row(*part);
+        }
+        const Gradients<double> alone = run_backward<double>(options, weights, x, own, &of_row);
+        expect_same_bits<double>(alone.inputs.x.view(), row(all.inputs.x).view());
+        expect_same_bits<double>(alone.inputs.h0.view(), row(all.inputs.h0).view());
+        for (std::size_t p = 0; p < sums.size(); ++p) {
+          for (std::size_t i = 0; i < sums[p].size(); ++i) {
+            sums[p].data()[i] += alone.parameters[p].data()[i];
+          }
+        }
+      }
+      for (std::size_t p = 0; p < sums.size(); ++p) {
+        for (std::size_t i = 0; i < sums[p].size(); ++i) {
+          const double want = sums[p].data()[i];
+          ASSERT_NEAR(all.parameters[p].data()[i], want, 1e-12 * (1 + std::abs(want))) << p << ", " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(RecurrentBackward, ParameterGradientsAddUp) {
   const RecurrentOptions options = options_of(CellKind::kGru, 3, 5);
   const StateDict<double> weights = test::random_weights<double>(options);

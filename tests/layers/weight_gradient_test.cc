@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "kernels/packed_gemm.h"
+#include "support/expect_same_bits.h"
 #include "support/random.h"
 
 namespace sluice {
@@ -72,6 +74,27 @@ TEST(WeightGradient, IsOneChainOverAllRows) {
         Case{300, 130, 100, 2}, Case{5, 0, 8, 4}}) {
     expect_chains<float>(sizes);
     expect_chains<double>(sizes);
+  }
+}
+
+TEST(WeightGradient, InPartsIsTheSameChain) {
+  constexpr std::size_t kSteps = 90, kColumns = 20, kUnits = 70;
+  const std::size_t lanes = kernels::packed_gemm<float>().lanes;
+  const Tensor<float> x = random_tensor<float>({kSteps, 7, kColumns}, -1, 1, 1);
+  const Tensor<float> list =
+      random_tensor<float>({kSteps, 7, (kUnits + lanes - 1) / lanes * lanes * 3}, -1, 1, 2);
+  Tensor<float> weight({3 * kUnits, kColumns}), bias({3 * kUnits});
+  add_weight_gradient(transposed_features<float>(x.view(), {}, 1), list, GateRange{0, 3}, kUnits,
+                      weight.view(), bias.view(), 1);
+  for (const int threads : {1, 3}) {
+    Tensor<float> weight_in_parts(weight.shape()), bias_in_parts(bias.shape());
+    WeightGradient<float> parts(GateRange{0, 3}, kUnits, weight_in_parts.view(), bias_in_parts.view());
+    for (const auto& [first, last] : {std::pair<std::size_t, std::size_t>{0, 1}, {1, 64}, {64, kSteps}}) {
+      parts.add(transposed_features<float>(x.view().narrow(0, first, last - first), {}, threads),
+                list.view().narrow(0, first, last - first), last == kSteps, threads);
+    }
+    expect_same_bits<float>(weight_in_parts.view(), weight.view());
+    expect_same_bits<float>(bias_in_parts.view(), bias.view());
   }
 }
 
