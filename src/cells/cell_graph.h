@@ -52,6 +52,8 @@ enum class CellOp : std::uint8_t {
   kNextState,   // `index`: which state, as this step left it
   kGradOutput,  // of this step's output, from outside
   kGradNext,    // `index`: of a state as this step left it, through the steps after
+  // In the programs that layers make of it only.
+  kLater,  // `index`: which list, as the step after left it
 };
 
 /// Rows [first_row, first_row + size) of a matrix parameter, times the value `operand`, where size is that of
