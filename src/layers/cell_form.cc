@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layers/cell_form.h"
 
+#include "sluice/error.h"
+
 namespace sluice {
 
 CellForm::CellForm(const CustomCell& cell)
@@ -11,6 +13,11 @@ CellForm::CellForm(const CustomCell& cell)
     if (!h_state && state.next == lowered.output && state.size == output_size) h_state = s;
     c_offsets.push_back(c_size);
     if (!is_in_h(s)) c_size += state.size;
+  }
+  try {
+    backward = derive_backward(lowered);
+  } catch (const Error& error) {
+    why_no_backward = error.what();  // which is no reason not to run it
   }
 }
 

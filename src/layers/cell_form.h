@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "cells/cell_graph.h"
@@ -19,6 +21,8 @@ struct CellForm {
   bool is_in_h(std::size_t state) const noexcept { return h_state == state; }
 
   LoweredCell lowered;
+  std::optional<CellBackward> backward;
+  std::string why_no_backward;  ///< where there is none
   std::size_t output_size = 0;
   std::optional<std::size_t> h_state;
   std::vector<std::size_t> c_offsets;  ///< [state]; not of the one in h

@@ -72,7 +72,8 @@ PackedCell<T>::PackedCell(const CellForm& form, std::span<const TensorView<const
   source.pre = kAreaPre;
   source.replaced = {kAreaC, kAreaCOut};
   CellProgram<T> plain(source);
-  const std::vector<std::size_t> saved = derive_backward(cell).saved;
+  const std::vector<std::size_t> saved =
+      form.backward ? form.backward->saved : std::vector<std::size_t>();
   const std::vector<std::size_t> offsets = saved_offsets(cell, saved);
   for (std::size_t i = 0; i < saved.size(); ++i) source.stores.push_back({saved[i], {kAreaKept, offsets[i]}});
   custom_ = std::make_unique<const Custom>(
