@@ -74,14 +74,14 @@ struct CellBias {
 struct CellNode {
   CellOp op = CellOp::kConstant;
   std::size_t size = 1;
-  std::vector<std::size_t> args;
+  std::vector<std::size_t> args{};
   std::size_t index = 0;
   std::size_t first = 0;
   double value = 0;
-  std::vector<CellProduct> products;
-  std::vector<CellBias> biases;
-  std::string name;   // given by the author, or empty
-  std::string where;  // "file.cc:12", or the text form's node: for messages
+  std::vector<CellProduct> products{};
+  std::vector<CellBias> biases{};
+  std::string name{};   // given by the author, or empty
+  std::string where{};  // "file.cc:12", or the text form's node: for messages
 };
 
 struct CellState {
@@ -102,10 +102,10 @@ struct CellGraph {
 };
 
 /// Simplified: equal values stand once, constants are folded, what nothing needs is gone; slices have moved
-/// down to leaves and to rows of matrices; layer normalisation is arithmetic on kMean and kVariance; a * b + c
-/// is kMulAdd (of two products the first); sums with matrices are kProducts: the vector parameters among their
-/// terms as biases, in order, then the products, those of the input first and the others in order; what else
-/// is added, afterwards. A sum that is needed elsewhere too is a value of its own.
+/// down to leaves and to rows of matrices; layer normalisation is arithmetic on kMean and kVariance; a * b +
+/// c is kMulAdd (of two products the first); sums with matrices are kProducts: the vector parameters among
+/// their terms as biases, in order, then the products, those of the input first and the others in order; what
+/// else is added, afterwards. A sum that is needed elsewhere too is a value of its own.
 struct LoweredCell {
   std::size_t input_size = 0;
   std::vector<CellNode> nodes;
