@@ -123,7 +123,8 @@ class CustomCell {
   std::size_t output_size() const noexcept;
   /// In the order in which they were made.
   std::vector<State> states() const;
-  /// In the order of their first use: matrices [rows, columns], vectors [size], scalars [1].
+  /// In the order of their first use, from the states' next values and the output left to right: matrices
+  /// [rows, columns], vectors [size], scalars [1].
   std::vector<ParameterInfo> parameters() const;
   /// The same arithmetic for an input of another size: the matrices that are applied to the input have other
   /// columns. Throws ShapeError where the input takes part elementwise and the sizes no longer fit. Slices of

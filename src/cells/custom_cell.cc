@@ -39,6 +39,52 @@ void check_name(const CellGraph& graph, const std::string& name, SourceLine wher
   }
 }
 
+/// The same cell with nodes and parameters in the order of a walk from the next values and the output, left
+/// to right: compilers evaluate the operands of a + b in the order they like.
+CellGraph in_order(const CellGraph& graph) {
+  CellGraph ordered;
+  ordered.name = graph.name;
+  ordered.input_size = graph.input_size;
+  ordered.states = graph.states;
+  std::vector<std::size_t> nodes(graph.nodes.size(), kNoNode), parameters(graph.parameters.size(), kNoNode);
+  const auto parameter = [&](std::size_t index) {
+    if (parameters[index] == kNoNode) {
+      parameters[index] = ordered.parameters.size();
+      ordered.parameters.push_back(graph.parameters[index]);
+    }
+    return parameters[index];
+  };
+  const auto walk = [&](std::size_t from) {
+    std::vector<std::size_t> open{from};
+    while (!open.empty()) {
+      const std::size_t index = open.back();
+      CellNode node = graph.nodes[index];
+      const std::size_t depth = open.size();
+      for (std::size_t i = node.args.size(); i-- > 0;) {
+        if (nodes[node.args[i]] == kNoNode) open.push_back(node.args[i]);
+      }
+      if (open.size() > depth) continue;
+      open.pop_back();
+      if (nodes[index] != kNoNode) continue;
+      for (std::size_t& arg : node.args) arg = nodes[arg];
+      if (node.op == CellOp::kMatrix || node.op == CellOp::kVector || node.op == CellOp::kScalar) {
+        node.index = parameter(node.index);
+      }
+      nodes[index] = ordered.nodes.size();
+      ordered.nodes.push_back(std::move(node));
+    }
+    return nodes[from];
+  };
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (graph.nodes[i].op == CellOp::kInput) walk(i);
+  }
+  for (CellState& state : ordered.states) state.node = walk(state.node);
+  for (CellState& state : ordered.states) state.next = walk(state.next);
+  ordered.output = walk(graph.output);
+  for (std::size_t i = 0; i < graph.parameters.size(); ++i) parameter(i);  // those that nothing needs
+  return ordered;
+}
+
 }  // namespace
 
 /// What the operations see of values and operands.
@@ -228,7 +274,7 @@ CustomCell CellBuilder::build(CellOperand output) {
                 where);
   }
   graph_->output = CellAccess::node_in(*graph_, output, "build");
-  return CustomCell(std::make_shared<const CellGraph>(*graph_));
+  return CustomCell(std::make_shared<const CellGraph>(in_order(*graph_)));
 }
 
 const std::string& CustomCell::name() const noexcept { return graph_->name; }
