@@ -19,8 +19,8 @@
 #include <array>
 #include <cstddef>
 #include <memory>
-#include <source_location>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sluice/module.h"
@@ -30,16 +30,27 @@ namespace sluice {
 
 struct CellGraph;
 
+/// A line of the author's code, for messages. (std::source_location, which clang has from 16 on.)
+struct SourceLine {
+  const char* file;
+  int line;
+  static constexpr SourceLine current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 /// A value of a cell's arithmetic: `size()` numbers of each row. Belongs to the builder that made it, which
 /// must be alive wherever it is used.
 class CellValue {
  public:
   std::size_t size() const noexcept;
-  /// Names it, for messages, pictures and the text form.
-  CellValue named(const std::string& name) const;
+  /// Names it, for messages, pictures and the text form. Throws Error where it or another one of the cell's
+  /// values, states and parameters has that name.
+  CellValue named(const std::string& name, SourceLine where = SourceLine::current()) const;
 
  private:
-  friend struct CellGraph;
+  friend struct CellAccess;
+  friend class CellOperand;
   CellValue(CellGraph* graph, std::size_t node) : graph_(graph), node_(node) {}
   CellGraph* graph_;
   std::size_t node_;
@@ -48,13 +59,23 @@ class CellValue {
 /// What an operation takes: a value or a number, and the line where that was written, for messages.
 class CellOperand {
  public:
-  CellOperand(const CellValue& value, std::source_location where = std::source_location::current());
-  CellOperand(double number, std::source_location where = std::source_location::current());
-  // (private members as the implementation wants them)
+  CellOperand(const CellValue& value,  // NOLINT(google-explicit-constructor)
+              SourceLine where = SourceLine::current())
+      : graph_(value.graph_), node_(value.node_), where_(where) {}
+  CellOperand(double number,  // NOLINT(google-explicit-constructor)
+              SourceLine where = SourceLine::current())
+      : number_(number), where_(where) {}
+
+ private:
+  friend struct CellAccess;
+  CellGraph* graph_ = nullptr;  // null: a number
+  std::size_t node_ = 0;
+  double number_ = 0;
+  SourceLine where_;
 };
 
-// Elementwise. Sizes are equal, or one of them is 1 and counts for all elements. Each throws ShapeError, which
-// names both values and the line; Error where values of two builders meet, or two numbers.
+// Elementwise. Sizes are equal, or one of them is 1 and counts for all elements. Each throws ShapeError,
+// which names both values and the line; Error where values of two builders meet, or two numbers.
 CellValue operator+(CellOperand a, CellOperand b);
 CellValue operator-(CellOperand a, CellOperand b);
 CellValue operator*(CellOperand a, CellOperand b);
@@ -87,6 +108,8 @@ CellValue slice(CellOperand a, std::size_t first, std::size_t size);
 /// N slices of equal size. Throws ShapeError unless N divides a's size.
 template <std::size_t N>
 std::array<CellValue, N> split(CellOperand a);
+/// The size of each of `parts` equal slices. Throws as split().
+std::size_t split_size(CellOperand a, std::size_t parts);
 
 /// A finished cell: immutable, cheap to copy.
 class CustomCell {
@@ -100,11 +123,12 @@ class CustomCell {
   std::size_t output_size() const noexcept;
   /// In the order in which they were made.
   std::vector<State> states() const;
-  /// In the order of their first use: matrices [rows, columns], vectors [size], scalars [1].
+  /// In the order of their first use, from the states' next values and the output left to right: matrices
+  /// [rows, columns], vectors [size], scalars [1].
   std::vector<ParameterInfo> parameters() const;
   /// The same arithmetic for an input of another size: the matrices that are applied to the input have other
-  /// columns. Throws ShapeError where the input takes part elementwise and the sizes no longer fit. For layers
-  /// of a stack.
+  /// columns. Throws ShapeError where the input takes part elementwise and the sizes no longer fit. Slices of
+  /// the input keep their elements. For layers of a stack.
   CustomCell with_input_size(std::size_t size) const;
 
   /// For the library's own use.
@@ -124,23 +148,34 @@ class CellBuilder {
   CellBuilder& operator=(const CellBuilder&) = delete;
 
   /// The cell's input of one step; once.
-  CellValue input(std::size_t size);
+  CellValue input(std::size_t size, SourceLine where = SourceLine::current());
   /// A state, as the step before left it.
-  CellValue state(const std::string& name, std::size_t size);
+  CellValue state(const std::string& name, std::size_t size, SourceLine where = SourceLine::current());
   /// A matrix parameter [rows, a.size()], applied to `a`. The same name again, with the same shape, is the
   /// same parameter.
   CellValue matrix(const std::string& name, std::size_t rows, CellOperand a);
   /// A parameter of `size` elements, the same for all rows.
-  CellValue vector(const std::string& name, std::size_t size);
+  CellValue vector(const std::string& name, std::size_t size, SourceLine where = SourceLine::current());
   /// A parameter [1].
-  CellValue scalar(const std::string& name);
+  CellValue scalar(const std::string& name, SourceLine where = SourceLine::current());
   /// What a state becomes. Once a state.
   void next(const CellValue& state, CellOperand value);
   /// Ends: the cell's output of one step. Throws Error where a state has no next value.
   CustomCell build(CellOperand output);
 
  private:
+  std::size_t parameter(const std::string& name, const Shape& shape, SourceLine where);
+
   std::unique_ptr<CellGraph> graph_;
 };
+
+template <std::size_t N>
+std::array<CellValue, N> split(CellOperand a) {
+  const std::size_t size = split_size(a, N);
+  return [&]<std::size_t... k>(std::index_sequence<k...>) {
+    return std::array<CellValue, N>{slice(a, k * size, size)...};
+  }
+  (std::make_index_sequence<N>());
+}
 
 }  // namespace sluice

@@ -7,6 +7,7 @@
 #include "sluice/cells.h"
 #include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"
+#include "sluice/custom_cell.h"
 #include "sluice/error.h"
 #include "sluice/gate_statistics.h"
 #include "sluice/gates.h"

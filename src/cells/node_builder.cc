@@ -78,10 +78,14 @@ std::size_t NodeBuilder::make(CellOp op, std::vector<std::size_t> args) {
 
 std::size_t NodeBuilder::constant(double value) { return add({.op = CellOp::kConstant, .value = value}); }
 
+void NodeBuilder::name(std::size_t node, const std::string& name) {
+  if (nodes_[node].name.empty()) nodes_[node].name = name;
+}
+
 std::size_t NodeBuilder::add(CellNode node) {
   const std::vector<std::size_t>& args = node.args;
   const auto named = [&](std::size_t index) {
-    if (nodes_[index].name.empty()) nodes_[index].name = node.name;
+    name(index, node.name);
     return index;
   };
   const auto as = [&](CellOp op, std::vector<std::size_t> new_args) {

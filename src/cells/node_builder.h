@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "cells/cell_graph.h"
@@ -21,6 +22,8 @@ class NodeBuilder {
   /// An elementwise operation, or kSum, kMean, kVariance; its size follows from its arguments.
   std::size_t make(CellOp op, std::vector<std::size_t> args);
   std::size_t constant(double value);
+  /// Names a node, unless it has a name.
+  void name(std::size_t node, const std::string& name);
 
   const std::vector<CellNode>& nodes() const noexcept { return nodes_; }
 
