@@ -16,13 +16,13 @@ using Vector = std::vector<double>;
 
 /// What the leaves of one row have at one step; those that a graph has no leaf for may be left empty.
 struct CellLeaves {
-  Vector input;
-  std::vector<Vector> states;       // as the step before left them
-  std::vector<Vector> parameters;   // matrices row by row
-  std::vector<Vector> next_states;  // as this step left them
-  std::vector<Vector> saved;        // in the order of CellBackward::saved
-  Vector grad_output;
-  std::vector<Vector> grad_next;
+  Vector input{};
+  std::vector<Vector> states{};       // as the step before left them
+  std::vector<Vector> parameters{};   // matrices row by row
+  std::vector<Vector> next_states{};  // as this step left them
+  std::vector<Vector> saved{};        // in the order of CellBackward::saved
+  Vector grad_output{};
+  std::vector<Vector> grad_next{};
 };
 
 /// Elements [first, first + size); throws std::out_of_range where there are not so many.
