@@ -2,6 +2,7 @@
 // The way back of cells, run by the plain interpreter: against central differences, and what it keeps.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>
@@ -11,6 +12,7 @@
 
 #include "cells/cell_graph.h"
 #include "reference/cell_gradients.h"
+#include "sluice/custom_cell.h"
 #include "sluice/error.h"
 #include "support/central_difference.h"
 #include "support/lowered_by_hand.h"
@@ -519,6 +521,132 @@ TEST(DeriveBackward, StatesOneThingOnceAndNothingUnneeded) {
   for (std::size_t gate = 0; gate < 4; ++gate) {
     EXPECT_EQ(back.states[0].products[gate].first_row, gate * H);
     EXPECT_EQ(back.states[0].products[gate].list, gate);
+  }
+}
+
+/// What `lowered` keeps, as operations.
+std::vector<CellOp> saved_operations(const LoweredCell& lowered) {
+  std::vector<CellOp> operations;
+  for (const std::size_t node : saved(lowered)) operations.push_back(lowered.nodes[node].op);
+  return operations;
+}
+
+TEST(DeriveBackward, LstmAsItIsStated) {
+  CellBuilder cell("LSTM");
+  const auto x = cell.input(I), h = cell.state("h", H), c = cell.state("c", H);
+  const auto gates = cell.matrix("weight_ih", 4 * H, x) + cell.vector("bias_ih", 4 * H) +
+                     cell.matrix("weight_hh", 4 * H, h) + cell.vector("bias_hh", 4 * H);
+  const auto [i, f, g, o] = split<4>(gates);
+  const auto c_new = sigmoid(f) * c + sigmoid(i) * tanh(g);
+  const auto h_new = sigmoid(o) * tanh(c_new);
+  cell.next(c, c_new);
+  cell.next(h, h_new);
+  const LoweredCell lstm = lower_cell(cell.build(h_new).graph());
+  std::vector<CellOp> kept = saved_operations(lstm);
+  std::sort(kept.begin(), kept.end());
+  EXPECT_EQ(kept, (std::vector{CellOp::kSigmoid, CellOp::kSigmoid, CellOp::kSigmoid, CellOp::kTanh}));
+  EXPECT_EQ(derive_backward(lstm).lists.size(), 4u);
+  expect_true_gradients(lstm);
+}
+
+TEST(DeriveBackward, GruAsItIsStated) {
+  CellBuilder cell("GRU");
+  const auto x = cell.input(I), h = cell.state("h", H);
+  const auto of_x = split<3>(cell.matrix("weight_ih", 3 * H, x) + cell.vector("bias_ih", 3 * H));
+  const auto of_h = split<3>(cell.matrix("weight_hh", 3 * H, h) + cell.vector("bias_hh", 3 * H));
+  const auto r = sigmoid(of_x[0] + of_h[0]), z = sigmoid(of_x[1] + of_h[1]);
+  const auto n = tanh(of_x[2] + r * of_h[2]);
+  const auto h_new = (1 - z) * n + z * h;
+  cell.next(h, h_new);
+  const LoweredCell gru = lower_cell(cell.build(h_new).graph());
+  std::vector<CellOp> kept = saved_operations(gru);
+  std::sort(kept.begin(), kept.end());
+  EXPECT_EQ(kept, (std::vector{CellOp::kSigmoid, CellOp::kSigmoid, CellOp::kTanh, CellOp::kProducts}));
+  EXPECT_EQ(derive_backward(gru).lists.size(), 4u);
+  expect_true_gradients(gru);
+}
+
+TEST(DeriveBackward, LayerNormalisedGatesAsTheyAreStated) {
+  CellBuilder cell("LN");
+  const auto x = cell.input(I), h = cell.state("h", H), c = cell.state("c", H);
+  const auto of_x = cell.matrix("w", 2 * H, x), of_h = cell.matrix("u", 2 * H, h);
+  const auto [f, g] = split<2>(layer_norm(of_x, cell.vector("gx", 2 * H), 0.0, 1e-3) +
+                               layer_norm(of_h, cell.vector("gh", 2 * H), cell.vector("b", 2 * H), 1e-3));
+  const auto c_new = sigmoid(f) * c + (1 - sigmoid(f)) * tanh(g);
+  const auto h_new = tanh(layer_norm(c_new, cell.scalar("gc"), cell.vector("bc", H), 1e-3));
+  cell.next(c, c_new);
+  cell.next(h, h_new);
+  expect_true_gradients(lower_cell(cell.build(h_new).graph()));
+}
+
+TEST(DeriveBackward, ExponentialGatesWithAStabiliserAsTheyAreStated) {
+  CellBuilder cell("sLSTM");
+  const auto x = cell.input(I), h = cell.state("h", H), c = cell.state("c", H);
+  const auto n = cell.state("n", H), m = cell.state("m", H);
+  const auto [i, f, z, o] =
+      split<4>(cell.matrix("w", 4 * H, x) + cell.matrix("u", 4 * H, h) + cell.vector("b", 4 * H));
+  const auto log_f = log(sigmoid(f));
+  const auto m_new = max(log_f + m, i);
+  const auto keep = exp(log_f + m - m_new), take = exp(i - m_new);
+  const auto c_new = keep * c + take * tanh(z);
+  const auto n_new = max(keep * n + take, 0.5);
+  const auto h_new = sigmoid(o) * (c_new / n_new);
+  cell.next(h, h_new);
+  cell.next(c, c_new);
+  cell.next(n, n_new);
+  cell.next(m, m_new);
+  expect_true_gradients(lower_cell(cell.build(h_new).graph()));
+}
+
+/// Cells that no one would think of.
+LoweredCell random_cell(std::uint64_t seed) {
+  Random random(seed);
+  LoweredByHand cell(H);
+  const std::size_t w = cell.parameter("w", {3 * H, H}), b = cell.parameter("b", {3 * H});
+  const std::size_t s = cell.parameter("s", {1});
+  std::vector<Value> values{cell.input(),         cell.state("h", H), cell.state("c", H),
+                            cell.vector(b, 1, H), cell.scalar(s),     cell.constant(0.75)};
+  const auto any = [&] { return values[random.below(values.size())]; };
+  const auto make = [&]() -> Value {
+    const Value p = any(), q = any(), r = any();
+    switch (random.below(9)) {
+      case 0:
+        return p + q;
+      case 1:
+        return p - q;
+      case 2:
+        return p * q;
+      case 3:
+        return p / positive(q);
+      case 4:
+        return mul_add(p, q, r);
+      case 5:
+        return cell.make(CellOp::kMax, {p, q});
+      case 6:
+        return cell.make(CellOp::kSelect, {cell.make(CellOp::kLess, {p, q}), r, p});
+      case 7:
+        return cell.make(random.below(2) == 0 ? CellOp::kMean : CellOp::kVariance, {p});
+      default: {
+        const Value operand = p.size() == H ? p : q.size() == H ? q : values[0];
+        const std::size_t row = random.below(2 * H);
+        return cell.products(H, {{b, row}}, {{w, row, operand}, {w, 1, values[1]}});
+      }
+    }
+  };
+  for (int i = 0; i < 12; ++i) {
+    const Value value = make();
+    // Not all functions, so that there is something to gather, but enough for values to stay small.
+    values.push_back(random.below(3) == 0 ? value : tanh(value));
+  }
+  const Value last = values.back();
+  const Value h = tanh(values[1] + last), c = tanh(values[2] * any());
+  return cell.finish(last * h, {h, c});
+}
+
+TEST(DeriveBackward, CellsOfChance) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    SCOPED_TRACE(seed);
+    expect_true_gradients(random_cell(seed));
   }
 }
 
