@@ -17,10 +17,9 @@ namespace {
 
 bool is_leaf(const CellNode& node) { return node.op <= CellOp::kConstant; }
 
-/// Of one argument, and dear.
 bool is_function(CellOp op) {
-  return op == CellOp::kExp || op == CellOp::kLog || op == CellOp::kSqrt || op == CellOp::kSigmoid ||
-         op == CellOp::kTanh;
+  return op == CellOp::kDiv || op == CellOp::kExp || op == CellOp::kLog || op == CellOp::kSqrt ||
+         op == CellOp::kSigmoid || op == CellOp::kTanh;
 }
 
 bool is_reduction(CellOp op) { return op == CellOp::kSum || op == CellOp::kMean || op == CellOp::kVariance; }
@@ -45,6 +44,7 @@ class Derivation {
   std::size_t make(CellOp op, std::vector<std::size_t> args) { return made_.make(op, std::move(args)); }
   std::size_t sum(std::size_t a, std::size_t b);
   std::size_t spread(std::size_t node, std::size_t size);
+  std::size_t sum_over_units(std::size_t gradient);
   void add(std::size_t node, std::size_t gradient);
   void pass_on(std::size_t index, std::size_t g);
 
@@ -61,11 +61,12 @@ class Derivation {
   CellBackward result_;
   std::vector<std::optional<std::size_t>> next_of_;  // which state the node is the next value of
   std::vector<bool> is_operand_;                     // a product's, computed in the same step
-  std::vector<bool> may_be_wide_;
-  std::vector<std::optional<std::size_t>> values_;  // of forward nodes, here
+  std::vector<bool> may_be_wide_;                    // its gradient may have more elements, to be summed
+  std::vector<std::optional<std::size_t>> values_;   // of forward nodes, here
   /// Of each forward node: parts to be added. One of the node's size; more only where it may be wide.
   std::vector<std::vector<std::size_t>> gradients_;
-  std::vector<std::vector<CellProduct>> products_;  // the transposed ones that are gradients of a node
+  std::vector<std::vector<CellProduct>>
+      products_;  // of each: transposed ones, a part of its gradient; last first
 };
 
 Derivation::Derivation(const LoweredCell& cell)
@@ -91,29 +92,40 @@ Derivation::Derivation(const LoweredCell& cell)
   }
 }
 
-/// Whether the forward step keeps the node for us, if we need it: what it costs more to make again than to
-/// read, and operands of products, which the gradient of the matrix is a product with.
+/// Whether the forward step keeps the node for us, if we need it: what costs more to make again than to read,
+/// and operands of products, since the gradient of the matrix is a product with them. A function of what is
+/// read anyway, as tanh(c') of an LSTM, is made again.
 bool Derivation::is_kept(std::size_t node) const {
   const CellNode& n = cell_.nodes[node];
   if (is_read(node)) return false;
-  if (is_operand_[node] || is_reduction(n.op) || n.op == CellOp::kProducts || n.op == CellOp::kDiv)
-    return true;
-  return is_function(n.op) && !is_read(n.args[0]);
+  if (is_operand_[node] || is_reduction(n.op) || n.op == CellOp::kProducts) return true;
+  return is_function(n.op) &&
+         !std::all_of(n.args.begin(), n.args.end(), [&](std::size_t arg) { return is_read(arg); });
 }
 
-/// The node of the way back that has the value of a forward node.
+/// The node of the way back that has the value of a forward node. Without recursion: a cell from a file may
+/// be as deep as it likes.
 std::size_t Derivation::value(std::size_t node) {
-  if (values_[node]) return *values_[node];
-  CellNode same = cell_.nodes[node];
-  if (!is_leaf(same) && next_of_[node]) {
-    same = {.op = CellOp::kNextState, .size = same.size, .index = *next_of_[node]};
-  } else if (is_kept(node)) {
-    // Which of the saved ones it is, finish() says, when all are known.
-    same = {.op = CellOp::kSaved, .size = same.size, .index = node};
-  } else {
-    for (std::size_t& arg : same.args) arg = value(arg);
+  std::vector<std::size_t> open{node};
+  while (!open.empty()) {
+    const std::size_t i = open.back();
+    CellNode same = cell_.nodes[i];
+    if (!is_leaf(same) && next_of_[i]) {
+      same = {.op = CellOp::kNextState, .size = same.size, .index = *next_of_[i]};
+    } else if (is_kept(i)) {
+      // Which of the saved ones it is, finish() says, when all are known.
+      same = {.op = CellOp::kSaved, .size = same.size, .index = i};
+    }
+    bool is_ready = true;
+    for (std::size_t& arg : same.args) {
+      if (!values_[arg]) open.push_back(arg);
+      is_ready = is_ready && values_[arg];
+      arg = values_[arg].value_or(0);
+    }
+    if (!is_ready) continue;
+    values_[i] = made_.add(std::move(same));
+    open.pop_back();
   }
-  values_[node] = made_.add(std::move(same));
   return *values_[node];
 }
 
@@ -125,6 +137,7 @@ std::size_t Derivation::mean_of(std::size_t node) {
   return make(CellOp::kMean, {value(node)});
 }
 
+/// a + b, in one operation with the product that one of them is: it is left out where no one else needs it.
 std::size_t Derivation::sum(std::size_t a, std::size_t b) {
   for (const auto& [product, other] : {std::pair(b, a), std::pair(a, b)}) {
     const CellNode& node = made_.nodes()[product];
@@ -133,17 +146,23 @@ std::size_t Derivation::sum(std::size_t a, std::size_t b) {
   return make(CellOp::kAdd, {a, b});
 }
 
-/// `node`, of size 1, as each of `size` elements.
+/// `node`, of size 1, as each of `size` elements, by an operation that is not simplified away.
 std::size_t Derivation::spread(std::size_t node, std::size_t size) {
   return made_.add(
       {.op = CellOp::kSelect, .size = size, .args = {made_.constant(1), node, made_.constant(0)}});
 }
 
-/// Adds to the gradient of a forward node.
+std::size_t Derivation::sum_over_units(std::size_t gradient) {
+  const CellNode& node = made_.nodes()[gradient];
+  if (node.op == CellOp::kNeg) return make(CellOp::kNeg, {make(CellOp::kSum, {node.args[0]})});
+  return make(CellOp::kSum, {gradient});
+}
+
+/// Adds to the gradient of a forward node what may be a gradient of each element that it counts for.
 void Derivation::add(std::size_t node, std::size_t gradient) {
   const CellNode& to = cell_.nodes[node];
   if (to.op == CellOp::kConstant) return;
-  if (to.size == 1 && !may_be_wide_[node]) gradient = make(CellOp::kSum, {gradient});
+  if (to.size == 1 && !may_be_wide_[node]) gradient = sum_over_units(gradient);
   for (std::size_t& part : gradients_[node]) {
     const std::size_t size = made_.nodes()[part].size;
     const std::size_t other = made_.nodes()[gradient].size;
@@ -242,10 +261,9 @@ void Derivation::pass_on(std::size_t index, std::size_t g) {
       break;
     }
     case CellOp::kProducts:
-      for (const CellProduct& product : node.products) {
-        if (!is_outside(product.operand)) {
-          products_[product.operand].push_back({product.parameter, product.first_row, g, true});
-        }
+      for (auto product = node.products.rbegin(); product != node.products.rend(); ++product) {
+        if (is_outside(product->operand)) continue;
+        products_[product->operand].push_back({product->parameter, product->first_row, g, true});
       }
       break;
     default:  // leaves have no arguments, and no gradient passes through comparisons
@@ -285,12 +303,8 @@ CellBackward::Gradient& Derivation::gradient_of(const CellNode& leaf) {
 
 void Derivation::add_part(const CellNode& leaf, std::size_t gradient) {
   std::vector<CellBackward::Part>& parts = gradient_of(leaf).parts;
-  for (CellBackward::Part& part : parts) {
+  for (const CellBackward::Part& part : parts) {
     const std::size_t size = made_.nodes()[part.node].size;
-    if (part.first == leaf.first && size == leaf.size) {
-      part.node = sum(part.node, gradient);
-      return;
-    }
     if (part.first < leaf.first + leaf.size && leaf.first < part.first + size) {
       throw Error("slices " + range(part.first, size) + " and " + range(leaf.first, leaf.size) + " of " +
                   (leaf.op == CellOp::kInput ? "the input" : "state " + cell_.states[leaf.index].name) +

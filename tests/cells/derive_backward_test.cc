@@ -2,6 +2,7 @@
 // The way back of cells, run by the plain interpreter: against central differences, and what it keeps.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>
@@ -11,6 +12,7 @@
 
 #include "cells/cell_graph.h"
 #include "reference/cell_gradients.h"
+#include "sluice/custom_cell.h"
 #include "sluice/error.h"
 #include "support/central_difference.h"
 #include "support/lowered_by_hand.h"
@@ -190,11 +192,14 @@ TEST(DeriveBackward, LayerNormalisation) {
   const Value a = cell.products(H, {}, {{w, 0, x}, {u, 0, h}});
   const Value mean = cell.make(CellOp::kMean, {a}), variance = cell.make(CellOp::kVariance, {a});
   const Value deviation = cell.make(CellOp::kSqrt, {variance + cell.constant(1e-3)});
-  const Value h_new = tanh(mul_add((a - mean) / deviation, weight, bias));
+  const Value scale = cell.constant(1) / deviation;
+  const Value h_new = tanh(mul_add((a - mean) * scale, weight, bias));
   const LoweredCell normalised = cell.finish(h_new, {h_new});
-  // The mean is read, not made again; the variance is only an argument.
-  EXPECT_EQ(count(derive_backward(normalised), CellOp::kMean), 0);
-  EXPECT_FALSE(saved(normalised).contains(variance.node));
+  EXPECT_EQ(saved(normalised), (std::set{a.node, mean.node, deviation.node, scale.node}));
+  // What is subtracted from every element is summed first and changes its sign as one number.
+  for (const CellNode& node : derive_backward(normalised).nodes) {
+    EXPECT_TRUE(node.op != CellOp::kNeg || node.size == 1);
+  }
   expect_true_gradients(normalised);
 }
 
@@ -223,19 +228,21 @@ TEST(DeriveBackward, ProjectionComesFromAValueOfTheStep) {
 TEST(DeriveBackward, ProductsWithOneValueOfTheStepAreGatheredInOneNode) {
   LoweredByHand cell(I);
   const Value x = cell.input(), h = cell.state("h", H);
-  const std::size_t w = cell.parameter("w", {H, I}), u = cell.parameter("u", {2 * H, H});
+  const std::size_t w = cell.parameter("w", {H, I}), u = cell.parameter("u", {3 * H, H});
   const Value a = tanh(cell.products(H, {}, {{w, 0, x}}) * h);
-  const Value first = cell.products(H, {}, {{u, 0, a}}), second = cell.products(H, {}, {{u, H, a}});
+  const Value first = cell.products(H, {}, {{u, 0, a}});
+  const Value second = cell.products(H, {}, {{u, H, a}, {u, 2 * H, a}});
   const Value h_new = first * sigmoid(second) + a;
   const LoweredCell twice = cell.finish(h_new, {h_new});
   const CellBackward back = derive_backward(twice);
   EXPECT_EQ(count(back, CellOp::kProducts), 1);
   for (const CellNode& node : back.nodes) {
     if (node.op != CellOp::kProducts) continue;
-    ASSERT_EQ(node.products.size(), 2);
-    EXPECT_EQ(node.products[0].first_row, 0);
-    EXPECT_EQ(node.products[1].first_row, H);
-    EXPECT_TRUE(node.products[0].is_transposed && node.products[1].is_transposed);
+    ASSERT_EQ(node.products.size(), 3);
+    for (std::size_t k = 0; k < 3; ++k) {
+      EXPECT_EQ(node.products[k].first_row, k * H);
+      EXPECT_TRUE(node.products[k].is_transposed);
+    }
   }
   expect_true_gradients(twice);
 }
@@ -252,6 +259,16 @@ TEST(DeriveBackward, NewStateAsAnOperandIsReadFromThere) {
   expect_true_gradients(two);
 }
 
+TEST(DeriveBackward, OperandIsKeptAnywayAndNotMadeAgain) {
+  LoweredByHand cell(H);
+  const Value h = cell.state("h", H), a = cell.input() + h;
+  const Value product = cell.products(H, {}, {{cell.parameter("w", {H, H}), 0, a}});
+  const LoweredCell lowered = cell.finish(product * a, {a * a});
+  EXPECT_EQ(saved(lowered), (std::set{a.node, product.node}));
+  EXPECT_EQ(count(derive_backward(lowered), CellOp::kState), 0);
+  expect_true_gradients(lowered);
+}
+
 TEST(DeriveBackward, OperandMayBeAParameterOrASliceOfAState) {
   LoweredByHand cell(I);
   cell.state("h", H);
@@ -262,6 +279,17 @@ TEST(DeriveBackward, OperandMayBeAParameterOrASliceOfAState) {
   const Value h_new = all * tanh(cell.products(H, {}, {{w, 0, high}, {w, 0, cell.input(1, 2)}, {u, 0, v}})) +
                       cell.products(H, {}, {{w, 0, low}});
   expect_true_gradients(cell.finish(h_new, {h_new}));
+}
+
+TEST(DeriveBackward, FunctionOfNewStatesIsMadeAgain) {
+  LoweredByHand cell(H);
+  const Value x = cell.input(), c = cell.state("c", H), n = cell.state("n", H);
+  const Value c_new = c + tanh(x), n_new = mul_add(n, n, cell.constant(1));
+  const Value y = sigmoid(x - n) * (c_new / n_new);
+  const LoweredCell lowered = cell.finish(y, {c_new, n_new});
+  const std::size_t gate = cell.make(CellOp::kSigmoid, {x - n}).node;
+  EXPECT_EQ(saved(lowered), (std::set{gate}));
+  expect_true_gradients(lowered);
 }
 
 struct Operation {
@@ -351,7 +379,9 @@ TEST(DeriveBackward, AtKinksAsPyTorch) {
 TEST(DeriveBackward, StatesThatSwap) {
   LoweredByHand cell(H);
   const Value a = cell.state("a", H), b = cell.state("b", H);
-  expect_true_gradients(cell.finish(a * cell.input(), {b, a}));
+  const LoweredCell lowered = cell.finish(a * cell.input(), {b, a});
+  EXPECT_EQ(count(derive_backward(lowered), CellOp::kNextState), 0);
+  expect_true_gradients(lowered);
 }
 
 TEST(DeriveBackward, StatesThatStayThatNothingUsesAndThatDelayTheInput) {
@@ -437,6 +467,16 @@ TEST(DeriveBackward, SlicesAreParts) {
   expect_true_gradients(lowered);
 }
 
+TEST(DeriveBackward, MayBeAsDeepAsItLikes) {
+  LoweredByHand cell(1);
+  Value y = cell.state("h", 1);
+  for (int i = 0; i < 50000; ++i) y = cell.input() - y;
+  const LoweredCell deep = cell.finish(tanh(y) * y, {y});
+  EXPECT_TRUE(derive_backward(deep).saved.empty());
+  const LoweredCell deeper = cell.finish(y * y, {cell.input()});
+  EXPECT_GT(derive_backward(deeper).nodes.size(), 50000);
+}
+
 std::string message_of(const LoweredCell& cell) {
   try {
     derive_backward(cell);
@@ -452,6 +492,8 @@ TEST(DeriveBackward, RefusesSlicesThatOverlap) {
   const Value a = cell.input(0, 4), b = cell.input(2, 4), c = cell.state(0, 0, 8), d = cell.state(0, 4, 2);
   EXPECT_EQ(message_of(cell.finish(a * b, {c})),
             "slices [0, 4) and [2, 6) of the input overlap: for a way back they must be equal or apart");
+  EXPECT_EQ(message_of(cell.finish(a * cell.input(2, 1), {c})),
+            "slices [0, 4) and [2, 3) of the input overlap: for a way back they must be equal or apart");
   EXPECT_EQ(message_of(cell.finish(d, {c})),
             "slices [0, 8) and [4, 6) of state memory overlap: for a way back they must be equal or apart");
 }
@@ -479,6 +521,132 @@ TEST(DeriveBackward, StatesOneThingOnceAndNothingUnneeded) {
   for (std::size_t gate = 0; gate < 4; ++gate) {
     EXPECT_EQ(back.states[0].products[gate].first_row, gate * H);
     EXPECT_EQ(back.states[0].products[gate].list, gate);
+  }
+}
+
+/// What `lowered` keeps, as operations.
+std::vector<CellOp> saved_operations(const LoweredCell& lowered) {
+  std::vector<CellOp> operations;
+  for (const std::size_t node : saved(lowered)) operations.push_back(lowered.nodes[node].op);
+  return operations;
+}
+
+TEST(DeriveBackward, LstmAsItIsStated) {
+  CellBuilder cell("LSTM");
+  const auto x = cell.input(I), h = cell.state("h", H), c = cell.state("c", H);
+  const auto gates = cell.matrix("weight_ih", 4 * H, x) + cell.vector("bias_ih", 4 * H) +
+                     cell.matrix("weight_hh", 4 * H, h) + cell.vector("bias_hh", 4 * H);
+  const auto [i, f, g, o] = split<4>(gates);
+  const auto c_new = sigmoid(f) * c + sigmoid(i) * tanh(g);
+  const auto h_new = sigmoid(o) * tanh(c_new);
+  cell.next(c, c_new);
+  cell.next(h, h_new);
+  const LoweredCell lstm = lower_cell(cell.build(h_new).graph());
+  std::vector<CellOp> kept = saved_operations(lstm);
+  std::sort(kept.begin(), kept.end());
+  EXPECT_EQ(kept, (std::vector{CellOp::kSigmoid, CellOp::kSigmoid, CellOp::kSigmoid, CellOp::kTanh}));
+  EXPECT_EQ(derive_backward(lstm).lists.size(), 4u);
+  expect_true_gradients(lstm);
+}
+
+TEST(DeriveBackward, GruAsItIsStated) {
+  CellBuilder cell("GRU");
+  const auto x = cell.input(I), h = cell.state("h", H);
+  const auto of_x = split<3>(cell.matrix("weight_ih", 3 * H, x) + cell.vector("bias_ih", 3 * H));
+  const auto of_h = split<3>(cell.matrix("weight_hh", 3 * H, h) + cell.vector("bias_hh", 3 * H));
+  const auto r = sigmoid(of_x[0] + of_h[0]), z = sigmoid(of_x[1] + of_h[1]);
+  const auto n = tanh(of_x[2] + r * of_h[2]);
+  const auto h_new = (1 - z) * n + z * h;
+  cell.next(h, h_new);
+  const LoweredCell gru = lower_cell(cell.build(h_new).graph());
+  std::vector<CellOp> kept = saved_operations(gru);
+  std::sort(kept.begin(), kept.end());
+  EXPECT_EQ(kept, (std::vector{CellOp::kSigmoid, CellOp::kSigmoid, CellOp::kTanh, CellOp::kProducts}));
+  EXPECT_EQ(derive_backward(gru).lists.size(), 4u);
+  expect_true_gradients(gru);
+}
+
+TEST(DeriveBackward, LayerNormalisedGatesAsTheyAreStated) {
+  CellBuilder cell("LN");
+  const auto x = cell.input(I), h = cell.state("h", H), c = cell.state("c", H);
+  const auto of_x = cell.matrix("w", 2 * H, x), of_h = cell.matrix("u", 2 * H, h);
+  const auto [f, g] = split<2>(layer_norm(of_x, cell.vector("gx", 2 * H), 0.0, 1e-3) +
+                               layer_norm(of_h, cell.vector("gh", 2 * H), cell.vector("b", 2 * H), 1e-3));
+  const auto c_new = sigmoid(f) * c + (1 - sigmoid(f)) * tanh(g);
+  const auto h_new = tanh(layer_norm(c_new, cell.scalar("gc"), cell.vector("bc", H), 1e-3));
+  cell.next(c, c_new);
+  cell.next(h, h_new);
+  expect_true_gradients(lower_cell(cell.build(h_new).graph()));
+}
+
+TEST(DeriveBackward, ExponentialGatesWithAStabiliserAsTheyAreStated) {
+  CellBuilder cell("sLSTM");
+  const auto x = cell.input(I), h = cell.state("h", H), c = cell.state("c", H);
+  const auto n = cell.state("n", H), m = cell.state("m", H);
+  const auto [i, f, z, o] =
+      split<4>(cell.matrix("w", 4 * H, x) + cell.matrix("u", 4 * H, h) + cell.vector("b", 4 * H));
+  const auto log_f = log(sigmoid(f));
+  const auto m_new = max(log_f + m, i);
+  const auto keep = exp(log_f + m - m_new), take = exp(i - m_new);
+  const auto c_new = keep * c + take * tanh(z);
+  const auto n_new = max(keep * n + take, 0.5);
+  const auto h_new = sigmoid(o) * (c_new / n_new);
+  cell.next(h, h_new);
+  cell.next(c, c_new);
+  cell.next(n, n_new);
+  cell.next(m, m_new);
+  expect_true_gradients(lower_cell(cell.build(h_new).graph()));
+}
+
+/// Cells that no one would think of.
+LoweredCell random_cell(std::uint64_t seed) {
+  Random random(seed);
+  LoweredByHand cell(H);
+  const std::size_t w = cell.parameter("w", {3 * H, H}), b = cell.parameter("b", {3 * H});
+  const std::size_t s = cell.parameter("s", {1});
+  std::vector<Value> values{cell.input(),         cell.state("h", H), cell.state("c", H),
+                            cell.vector(b, 1, H), cell.scalar(s),     cell.constant(0.75)};
+  const auto any = [&] { return values[random.below(values.size())]; };
+  const auto make = [&]() -> Value {
+    const Value p = any(), q = any(), r = any();
+    switch (random.below(9)) {
+      case 0:
+        return p + q;
+      case 1:
+        return p - q;
+      case 2:
+        return p * q;
+      case 3:
+        return p / positive(q);
+      case 4:
+        return mul_add(p, q, r);
+      case 5:
+        return cell.make(CellOp::kMax, {p, q});
+      case 6:
+        return cell.make(CellOp::kSelect, {cell.make(CellOp::kLess, {p, q}), r, p});
+      case 7:
+        return cell.make(random.below(2) == 0 ? CellOp::kMean : CellOp::kVariance, {p});
+      default: {
+        const Value operand = p.size() == H ? p : q.size() == H ? q : values[0];
+        const std::size_t row = random.below(2 * H);
+        return cell.products(H, {{b, row}}, {{w, row, operand}, {w, 1, values[1]}});
+      }
+    }
+  };
+  for (int i = 0; i < 12; ++i) {
+    const Value value = make();
+    // Not all functions, so that there is something to gather, but enough for values to stay small.
+    values.push_back(random.below(3) == 0 ? value : tanh(value));
+  }
+  const Value last = values.back();
+  const Value h = tanh(values[1] + last), c = tanh(values[2] * any());
+  return cell.finish(last * h, {h, c});
+}
+
+TEST(DeriveBackward, CellsOfChance) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    SCOPED_TRACE(seed);
+    expect_true_gradients(random_cell(seed));
   }
 }
 
