@@ -151,8 +151,7 @@ class CellProgram<T>::Compiler {
 
   bool overlaps(const CellNode& leaf, const CellStore& store) const {
     const CellPlace from = source_.place(leaf);
-    return from.area == source_.replaced->first &&
-           from.offset < store.to.offset + nodes_[store.node].size &&
+    return from.area == source_.replaced->first && from.offset < store.to.offset + nodes_[store.node].size &&
            store.to.offset < from.offset + leaf.size;
   }
   // Whether a store would replace what is still to be read.
@@ -342,7 +341,7 @@ class CellProgram<T>::Compiler {
   // Products of the same operand, which are added at once.
   struct Group {
     std::size_t operand;
-    std::vector<std::size_t> sums;           // nodes
+    std::vector<std::size_t> sums;             // nodes
     std::vector<const CellProduct*> products;  // of each
     bool is_first = true;                      // of all its sums
   };
@@ -373,7 +372,8 @@ class CellProgram<T>::Compiler {
   // alone, those that the second has, too, and the others.
   static void order_sums(std::vector<std::size_t>& sums, const std::vector<Group>& groups) {
     const auto in = [&](std::size_t group, std::size_t sum) {
-      return group < groups.size() && std::count(groups[group].sums.begin(), groups[group].sums.end(), sum) > 0;
+      return group < groups.size() &&
+             std::count(groups[group].sums.begin(), groups[group].sums.end(), sum) > 0;
     };
     const auto rank = [&](std::size_t sum) { return in(0, sum) ? (in(1, sum) ? 1 : 0) : in(1, sum) ? 2 : 3; };
     std::stable_sort(sums.begin(), sums.end(),
@@ -492,8 +492,7 @@ class CellProgram<T>::Compiler {
                    const std::vector<TensorView<const T>>& bias) {
     const CellNode& operand = nodes_[group.operand];
     const kernels::CellStage<T>& stage = draft.part.stage;
-    PackedWeights<T>& packed =
-        draft.part.weights.emplace_back(pack_sums<T>(stage.vectors, weights, bias));
+    PackedWeights<T>& packed = draft.part.weights.emplace_back(pack_sums<T>(stage.vectors, weights, bias));
     const CellPlace from = row_place(group.operand);
     kernels::StageProduct<T> product;
     product.matrix = packed.matrix;

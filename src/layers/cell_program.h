@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A graph of values (cells/cell_graph.h) made into what kernels run: packed matrices and instructions, in
 // stages. A stage needs whole rows of what the stages before it made, so threads that share the units of a
-// step meet between stages. Where all rows of a stage have their values elementwise from one another, there is
-// one.
+// step meet between stages. Where all rows of a stage have their values elementwise from one another, there
+// is one.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@
 
 #include "cells/cell_graph.h"
 #include "kernels/cell_stage.h"
-#include "layers/unit_share.h"
 #include "layers/packed_weights.h"
+#include "layers/unit_share.h"
 #include "sluice/tensor.h"
 
 namespace sluice {

@@ -72,12 +72,10 @@ PackedCell<T>::PackedCell(const CellForm& form, std::span<const TensorView<const
   source.pre = kAreaPre;
   source.replaced = {kAreaC, kAreaCOut};
   CellProgram<T> plain(source);
-  const std::vector<std::size_t> saved =
-      form.backward ? form.backward->saved : std::vector<std::size_t>();
+  const std::vector<std::size_t> saved = form.backward ? form.backward->saved : std::vector<std::size_t>();
   const std::vector<std::size_t> offsets = saved_offsets(cell, saved);
   for (std::size_t i = 0; i < saved.size(); ++i) source.stores.push_back({saved[i], {kAreaKept, offsets[i]}});
-  custom_ = std::make_unique<const Custom>(
-      Custom{std::move(plain), CellProgram<T>(source), offsets.back()});
+  custom_ = std::make_unique<const Custom>(Custom{std::move(plain), CellProgram<T>(source), offsets.back()});
   stages_ = custom_->plain.stages();
 }
 
@@ -184,7 +182,8 @@ StepRows<T>::StepRows(const PackedCell<T>& cell, std::size_t capacity)
             : cell.has_projection()               ? Form::kProjected
             : cell.kind() == CellKind::kGruBefore ? Form::kResetBefore
                                                   : Form::kPlain),
-      units_(cell.hidden_size()), candidate_pre_(cell.gates_pre_size()) {
+      units_(cell.hidden_size()),
+      candidate_pre_(cell.gates_pre_size()) {
   if (form_ == Form::kCustom) {
     reduced_ = Tensor<T>({capacity, cell.reduced_size()});
     areas_.resize(capacity);

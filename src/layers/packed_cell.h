@@ -26,8 +26,8 @@ namespace sluice {
 
 enum class CellKind { kLstm, kGru, kGruBefore, kRnnTanh, kRnnRelu, kCustom };
 
-/// Rows of weight_ih and weight_hh a hidden unit: 4 for an LSTM, 3 for a GRU, 1 for a plain RNN. Not of custom
-/// cells.
+/// Rows of weight_ih and weight_hh a hidden unit: 4 for an LSTM, 3 for a GRU, 1 for a plain RNN. Not of
+/// custom cells.
 constexpr std::size_t gate_count(CellKind kind) noexcept {
   switch (kind) {
     case CellKind::kLstm:

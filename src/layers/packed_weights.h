@@ -53,8 +53,8 @@ template <class T>
 PackedWeights<T> pack_sums(std::size_t vectors, std::span<const TensorView<const T>> weights,
                            std::span<const TensorView<const T>> biases);
 
-/// How many neighbouring vectors of units a block of a plain matrix has. Four run best; fewer where they would
-/// be empty, or where so deep a block would not stay in the second cache while all rows go over it.
+/// How many neighbouring vectors of units a block of a plain matrix has. Four run best; fewer where they
+/// would be empty, or where so deep a block would not stay in the second cache while all rows go over it.
 template <class T>
 std::size_t plain_vectors(std::size_t units, std::size_t depth, std::size_t lanes) {
   constexpr std::size_t kBlockBytes = std::size_t{640} << 10;

@@ -69,7 +69,7 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(RecurrentRecord<T>& record,
   Tensor<T> h_n_copy, c_n_copy;
   const TensorView<const T> h_n = grads.h_n ? contiguous(grads.h_n, h_n_copy) : grads.h_n;
   const TensorView<const T> c_n = grads.c_n ? contiguous(grads.c_n, c_n_copy) : grads.c_n;
-  const typename RecurrentCellBackward<T>::Call work{record, options_, *kernels_, steps, batch, threads};
+  const BackwardCall<T> work{record, options_, *kernels_, steps, batch, threads};
   Tensor<T> above;  // the gradient of a layer's output, from the layer above
   TensorView<const T> output = grads.output;
   for (std::size_t layer = options_.num_layers; layer-- > 0;) {
