@@ -121,13 +121,13 @@ LoweredCell lower_cell(const CellGraph& graph);
 /// kScalar, kConstant and those marked above.
 struct CellBackward {
   /// Nodes of the LoweredCell that a recorded step keeps: what costs more to make again than to read. Inputs,
-  /// old states and new states need no keeping.
+  /// old states and new states need no keeping. A parameter is one where a matrix is applied to it.
   std::vector<std::size_t> saved;
 
   std::vector<CellNode> nodes;
 
   /// Nodes whose values of every step are kept until the end, since gradients of parameters, of the input or
-  /// of the states before are products with them.
+  /// of the states before are products with them. A `list` below is an index into this.
   std::vector<std::size_t> lists;
 
   /// A part of a gradient that is made elementwise: elements [first, first + size of the node). Parts of one

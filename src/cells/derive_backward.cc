@@ -287,6 +287,7 @@ std::size_t Derivation::list(std::size_t node) {
   return static_cast<std::size_t>(place - result_.lists.begin());
 }
 
+/// What a product's operand is to those outside of the step.
 CellBackward::Operand Derivation::operand(std::size_t node) const {
   using From = CellBackward::Operand::From;
   const CellNode& n = cell_.nodes[node];
