@@ -41,6 +41,7 @@ inline GradientLists lists_of(CellKind kind) noexcept {
       return {{0, 2}, GateRange{2, 1}, true, true};
     case CellKind::kRnnTanh:
     case CellKind::kRnnRelu:
+    case CellKind::kCustom:
       break;
   }
   return {{0, 1}, std::nullopt, true, false};
@@ -205,6 +206,8 @@ class RecurrentCellBackward : BackwardSteps<T> {
       case CellKind::kRnnRelu:
         made.state = output_of(row, step);
         break;
+      case CellKind::kCustom:
+        break;
     }
     return made;
   }
@@ -310,6 +313,8 @@ class RecurrentCellBackward : BackwardSteps<T> {
         break;
       case CellKind::kRnnRelu:
         kernels.rnn_relu_backward(state.matrix, rows.data(), active, sweep(state));
+        break;
+      case CellKind::kCustom:
         break;
     }
     if (zoneout_ != nullptr) end_zoned_step(order, active);
