@@ -221,7 +221,7 @@ def lem(p, x, y, z, dt=0.5):
 
 
 def slstm(p, x, h, c, n, m, forget="sigmoid"):
-    """Beck et al. 2024. Where n is 0, nothing having been seen, m begins as log i.
+    """Beck et al. 2024. Where n is 0, nothing having been seen, m begins as log i, and f is at most 1.
 
     c and n are the paper's times exp(-m); so the paper's own, without a stabiliser, must give the same h.
     """
@@ -229,7 +229,7 @@ def slstm(p, x, h, c, n, m, forget="sigmoid"):
     i, f, z, o = (on(w, x) + on(r, h) + b for w, r, b in all_parts)
     log_f = nn.functional.logsigmoid(f) if forget == "sigmoid" else f
     new_m = torch.where(n > 0, torch.maximum(log_f + m, i), i)
-    scaled_i, scaled_f = exp(i - new_m), exp(log_f + m - new_m)
+    scaled_i, scaled_f = exp(i - new_m), exp(torch.clamp(log_f + m - new_m, max=0))
     new_c = scaled_f * c + scaled_i * tanh(z)
     new_n = scaled_f * n + scaled_i
     h = sigmoid(o) * new_c / new_n
@@ -329,7 +329,7 @@ def main():
         tensors |= {f"{name}.{key}": value.detach().numpy() for key, value in results.items()}
         hidden_size = list(state_sizes.values())[-1] if state_sizes else input_size
         sizes = f"input_size={input_size} hidden_size={hidden_size}"
-        metadata[name] = f"{sizes} parameters={','.join(shapes)} states={','.join(states)}"
+        metadata[name] = f"{sizes} parameters={','.join(sorted(shapes))} states={','.join(sorted(states))}"
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     safetensors_file.save(folder / "custom_cells.safetensors", tensors, metadata)
 
