@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything but eigen.h, which alone needs Eigen.
+// Everything but eigen.h, which alone needs Eigen, and cells/, of which a program takes what it uses.
 #pragma once
 
 #include "sluice/activations.h"
