@@ -49,7 +49,7 @@ std::string text(const LoweredCell& cell, std::size_t index) {
       for (const CellProduct& product : node.products) {
         sum += " + " + parameter(product.parameter, product.first_row) + " " + text(cell, product.operand);
       }
-      return "(" + sum.substr(3) + ")";
+      return '(' + sum.substr(3) + ')';
     }
     default: {
       std::string args;
@@ -279,8 +279,7 @@ CustomCell random_cell(std::uint64_t seed) {
     }
   };
   const auto applied = [&](std::size_t rows, const CellValue& a) {
-    const std::string name =
-        "w" + std::to_string(rows) + "x" + std::to_string(a.size()) + "_" + std::to_string(random.below(3));
+    const std::string name = 'w' + Shape({rows, a.size(), random.below(3)}).to_string();
     return cell.matrix(name, rows, a);
   };
   const auto next = [&]() -> CellValue {

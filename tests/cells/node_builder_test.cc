@@ -116,11 +116,11 @@ TEST(NodeBuilder, OnlyWhatIsNeededIsKept) {
   const std::size_t y = builder.make(CellOp::kTanh, {x});
   const std::size_t product = builder.add(
       {.op = CellOp::kProducts, .size = 3, .products = {{.parameter = 0, .first_row = 0, .operand = y}}});
-  std::size_t root = builder.make(CellOp::kNeg, {product}), same = y;
+  std::size_t root = builder.make(CellOp::kNeg, {product}), same = x;
   const std::vector<CellNode> nodes = needed_nodes(builder.nodes(), {&root, &same});
   ASSERT_EQ(nodes.size(), 4u);
   EXPECT_EQ(root, 3u);
-  EXPECT_EQ(same, 1u);
+  EXPECT_EQ(same, 0u);
   EXPECT_EQ(nodes[1].op, CellOp::kTanh);
   EXPECT_EQ(nodes[2].products[0].operand, 1u);
   EXPECT_EQ(nodes[3].args, std::vector<std::size_t>{2});
