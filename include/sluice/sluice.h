@@ -8,6 +8,7 @@
 #include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"
 #include "sluice/custom_cell.h"
+#include "sluice/custom_recurrent.h"
 #include "sluice/error.h"
 #include "sluice/gate_statistics.h"
 #include "sluice/gates.h"

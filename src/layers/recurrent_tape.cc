@@ -57,6 +57,8 @@ TensorView<const T> batched_state(TensorView<const T> state) {
   return {state.data(), Shape({state.dim(0), 1, state.dim(1)}), strides};
 }
 
+}  // namespace
+
 template <class T>
 void check_gradients(const RecurrentOptions& options, const RecurrentEntry<T>& entry,
                      const RecurrentOutputGradients<T>& grads) {
@@ -80,8 +82,6 @@ void check_gradients(const RecurrentOptions& options, const RecurrentEntry<T>& e
   check_state("h_n", grads.h_n, options.state_size());
   check_state("c_n", grads.c_n, options.c_size());
 }
-
-}  // namespace
 
 template <class T>
 RecurrentOutput<T> record_call(const RecurrentNet<T>& net, TensorView<const T> x, const RecurrentInput<T>& in,
@@ -191,6 +191,10 @@ template RecurrentOutput<float> record_call(const RecurrentNet<float>&, TensorVi
                                             const RecurrentInput<float>&, SequenceLayout, Tape&,
                                             const RecordOptions&);
 template std::unique_ptr<RecurrentEntry<float>> take_call(const RecurrentNet<float>&, Tape&);
+template void check_gradients(const RecurrentOptions&, const RecurrentEntry<float>&,
+                              const RecurrentOutputGradients<float>&);
+template void check_gradients(const RecurrentOptions&, const RecurrentEntry<double>&,
+                              const RecurrentOutputGradients<double>&);
 template RecurrentInputGradients<float> backward_entry(const RecurrentNet<float>&, RecurrentEntry<float>&,
                                                        const RecurrentOutputGradients<float>&,
                                                        Parameters<float>&, const BackwardOptions&);
