@@ -14,6 +14,7 @@
 #include "core/threads.h"
 #include "layers/backward_steps.h"
 #include "layers/custom_backward_programs.h"
+#include "layers/gate_measure.h"
 #include "layers/weight_gradient.h"
 #include "sluice/tensor.h"
 
@@ -29,9 +30,10 @@ class CustomCellBackward : BackwardSteps<T> {
 
  public:
   CustomCellBackward(const BackwardCall<T>& call, std::size_t layer, std::size_t direction,
-                     const CustomBackwardPrograms<T>& programs)
+                     const CustomBackwardPrograms<T>& programs, GateMeasure<T>* measure)
       : Base(call, layer, direction, programs.list_offsets.back(), programs.sums),
         programs_(programs),
+        measure_(measure),
         form_(*programs.form),
         back_(*form_.backward),
         list_({this->longest_chunk(), call.batch, programs.list_offsets.back()}),
@@ -109,6 +111,8 @@ class CustomCellBackward : BackwardSteps<T> {
     const std::vector<std::size_t>& order = group.rows;
     const std::size_t scratch_size = programs_.scratch_size, reduced_size = programs_.reduced_size;
     Tensor<T> scratch({order.size(), scratch_size}), reduced({order.size(), reduced_size});
+    Tensor<T> measured;
+    if (measure_ != nullptr) measured = Tensor<T>({start_.dim(1)});
     std::vector<std::array<T*, kBackwardAreas>> areas(order.size());
     std::vector<T* const*> rows;
     for (std::size_t i = 0; i < order.size(); ++i) {
@@ -122,7 +126,10 @@ class CustomCellBackward : BackwardSteps<T> {
     for (std::size_t step = std::min(group.longest, last_step_); step-- > first_step_;
          is_downward = !is_downward) {
       while (active < order.size() && call_.length(order[active]) > step) ++active;
-      for (std::size_t i = 0; i < active; ++i) place_row(areas[i], order[i], step, outer, x);
+      for (std::size_t i = 0; i < active; ++i) {
+        place_row(areas[i], order[i], step, outer, x);
+        if (measure_ != nullptr) measure_row(areas[i], order[i], step, measured);
+      }
       for (const auto& product : programs_.state_products) {
         if (!programs_.is_fused[product.state]) run(product.program, rows, active, is_downward);
       }
@@ -141,6 +148,30 @@ class CustomCellBackward : BackwardSteps<T> {
     for (std::size_t stage = 0; stage < program.stages(); ++stage) {
       program.run(stage, rows.data(), count, UnitShare{}, is_downward, false);
     }
+  }
+
+  // Makes the whole gradient of the states as this step left them, which the step makes on its way and does
+  // not keep.
+  void measure_row(std::array<T*, kBackwardAreas> areas, std::size_t row, std::size_t step,
+                   Tensor<T>& states) noexcept {
+    std::copy_n(areas[kBackCarry], states.size(), states.data());
+    areas[kBackCarry] = states.data();
+    T* const* const rows[] = {areas.data()};
+    for (const auto& product : programs_.state_products) {
+      for (std::size_t stage = 0; stage < product.program.stages(); ++stage) {
+        product.program.run(stage, rows, 1, UnitShare{}, false, false);
+      }
+    }
+    const T* grad = states.data();
+    std::size_t size = states.size();
+    if (form_.h_state) {
+      size = form_.output_size;
+      T* const output = states.data() + programs_.carry_offsets[*form_.h_state];
+      add_to(areas[kBackGradOutput], output, size);
+      grad = output;
+    }
+    measure_->add_gradient(time(row, step), row, grad, size);
+    measure_->count(row, areas[kBackKept]);
   }
 
   void place_row(std::array<T*, kBackwardAreas>& areas, std::size_t row, std::size_t step,
@@ -319,6 +350,7 @@ class CustomCellBackward : BackwardSteps<T> {
   }
 
   const CustomBackwardPrograms<T>& programs_;
+  GateMeasure<T>* measure_;  // or null
   const CellForm& form_;
   const CellBackward& back_;
   Tensor<T> list_;                  // [chunk, B, lists]; zeros between lists

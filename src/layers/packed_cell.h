@@ -160,12 +160,12 @@ class PackedCell {
  private:
   friend class StepRows<T>;
   std::size_t gates_pre_size() const noexcept {
-    return gates_.matrix.blocks * gates_.matrix.gates * gates_.kernels->lanes;
+    return gates_.matrix.blocks * gates_.matrix.gates * kernels().lanes;
   }
   std::size_t candidate_pre_size() const noexcept {
     return second_.matrix.state_size == 0
                ? 0
-               : second_.matrix.blocks * second_.matrix.gates * gates_.kernels->lanes;
+               : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
   }
   void step_candidate(const StepRows<T>& rows, std::size_t count, kernels::BlockSweep sweep) const noexcept;
 

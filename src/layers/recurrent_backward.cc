@@ -100,15 +100,19 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(RecurrentRecord<T>& record,
         std::copy_n(back.grad_h0().data(), batch * state_size, result.h0.data() + index * batch * state_size);
         if (has_c) std::copy_n(back.grad_c0().data(), batch * C, result.c0.data() + index * batch * C);
       };
+      std::optional<GateMeasure<T>> measure;
+      if (!statistics.empty()) {
+        measure.emplace(cell.custom ? gates_of(options_.form(layer), kernels_->lanes)
+                                    : gates_of(options_.kind, options_.hidden_size, kernels_->lanes),
+                        kernels_->lanes, steps, batch);
+      }
       if (cell.custom) {
-        CustomCellBackward<T> back(work, layer, direction, *cell.custom);
+        CustomCellBackward<T> back(work, layer, direction, *cell.custom, measure ? &*measure : nullptr);
         back.run(outer, x, of_cell, grad_x);
+        if (measure) measure->add_to(statistics[index]);
         keep_states(back);
         continue;
       }
-      std::optional<GateMeasure<T>> measure;
-      if (!statistics.empty())
-        measure.emplace(options_.kind, options_.hidden_size, kernels_->lanes, steps, batch);
       RecurrentCellBackward<T> back(work, layer, direction, cell.state, cell.second ? &*cell.second : nullptr,
                                     measure ? &*measure : nullptr, options_.zones_out() ? &zoneout : nullptr);
       back.run(outer, x, of_cell, cell.inputs, grad_x);

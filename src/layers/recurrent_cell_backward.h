@@ -265,7 +265,8 @@ class RecurrentCellBackward : BackwardSteps<T> {
       if (carries_h()) add_to(rows[i].carry, to[i], state_size);
       if (zoneout_ != nullptr) add_to(old_h_.data() + row * state_size, to[i], state_size);
       measure_->add_gradient(time(row, step), row, to[i], state_size);
-      measure_->count(row, rows[i].kept, output_of(row, step));
+      // A plain RNN keeps nothing but h.
+      measure_->count(row, rows[i].kept != nullptr ? rows[i].kept : output_of(row, step));
     }
   }
 

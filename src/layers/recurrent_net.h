@@ -28,7 +28,7 @@ namespace sluice {
 enum class ParameterNames { kLayers, kCell };
 
 struct RecurrentOptions {
-  std::string_view type;  ///< for messages: "LSTM"
+  std::string_view type{};  ///< for messages: "LSTM"
   CellKind kind = CellKind::kLstm;
   ParameterNames names = ParameterNames::kLayers;
   std::size_t input_size = 0;
@@ -42,7 +42,7 @@ struct RecurrentOptions {
   double zoneout_h = 0;
   double zoneout_c = 0;  ///< LSTM
   /// A custom cell: for the input of the first layer, and for that of the others.
-  std::shared_ptr<const std::array<CellForm, 2>> forms;
+  std::shared_ptr<const std::array<CellForm, 2>> forms{};
 
   bool drops_out() const noexcept { return dropout > 0 && num_layers > 1; }
   bool zones_out() const noexcept { return zoneout_h > 0 || zoneout_c > 0; }
