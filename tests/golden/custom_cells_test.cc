@@ -15,6 +15,8 @@
 #include "sluice/cells/highway_kin.h"
 #include "sluice/cells/lem.h"
 #include "sluice/cells/lstm_kin.h"
+#include "sluice/custom_recurrent.h"
+#include "sluice/parameters.h"
 
 namespace sluice::golden {
 namespace {
@@ -199,6 +201,64 @@ TEST(CustomCellsGolden, GradientsMatchAutograd) {
     expect_gradients(lower_cell(cell.graph()), file, prefix);
   });
 }
+
+// Layers of a cell, forward and back, on one thread and on several.
+void expect_layer(const CustomCell& cell, const GoldenFile<double>& file, const std::string& prefix) {
+  const auto in = [&](const std::string& name) { return file.in(prefix + name); };
+  StateDict<double> weights;
+  for (const ParameterInfo& info : cell.parameters())
+    weights.set(info.name + "_l0", Tensor<double>(in(info.name)));
+  const Recurrent<double> layer({.cell = cell}, weights);
+  Parameters<double> parameters(layer.parameters());
+  for (const ParameterInfo& info : layer.parameters()) {
+    const Tensor<double> values(weights.at(info.name));
+    std::copy_n(values.data(), values.size(), parameters.value(info.name).data());
+  }
+  // [B, size] as [1, B, size].
+  const auto of_states = [&](const std::string& of) {
+    std::vector<Tensor<double>> states;
+    for (const CustomCell::State& state : cell.states()) {
+      const TensorView<const double> values = in(of + state.name);
+      states.push_back(Tensor<double>(values).reshaped({1, values.dim(0), values.dim(1)}));
+    }
+    return states;
+  };
+  const std::vector<Tensor<double>> initial = of_states("init."), of_final = of_states("grad.");
+  const auto expect_states = [&](const std::vector<Tensor<double>>& got, const std::string& of,
+                                 bool is_gradient) {
+    for (std::size_t s = 0; s < got.size(); ++s) {
+      const std::string name = prefix + of + cell.states()[s].name;
+      const Tensor<double> flat = Tensor<double>(got[s]).reshaped({got[s].dim(1), got[s].dim(2)});
+      if (is_gradient) {
+        expect_gradient<double>(flat, file.want(name), name);
+      } else {
+        expect_close<double>(flat, file.want(name), name);
+      }
+    }
+  };
+  for (const int threads : {1, 3}) {
+    CustomInput<double> given;
+    given.threads = threads;
+    for (const Tensor<double>& state : initial) given.states.push_back(state.view());
+    Tape tape;
+    const CustomOutput<double> out = layer.record(in("x"), given, tape);
+    expect_close<double>(out.output, file.want(prefix + "output"), prefix + "output");
+    expect_states(out.states, "final.", false);
+    CustomOutputGradients<double> grads;
+    grads.output = in("grad.output");
+    for (const Tensor<double>& grad : of_final) grads.states.push_back(grad.view());
+    parameters.zero_grad();
+    const CustomInputGradients<double> of = layer.backward(grads, tape, parameters, {.threads = threads});
+    expect_gradient<double>(of.x, file.want(prefix + "of.x"), prefix + "x");
+    expect_states(of.states, "of.init.", true);
+    for (const ParameterInfo& info : cell.parameters()) {
+      expect_gradient<double>(Tensor<double>(TensorView<const double>(parameters.grad(info.name + "_l0"))),
+                              file.want(prefix + "of." + info.name), prefix + info.name);
+    }
+  }
+}
+
+TEST(CustomCellsGolden, LayersMatchPyTorchThereAndBack) { for_each_cell(expect_layer); }
 
 }  // namespace
 }  // namespace sluice::golden
