@@ -101,21 +101,28 @@ class PartLowering {
 /// Makes kProducts of sums with matrices, and kMulAdd of products that are added to something.
 class SumLowering {
  public:
-  /// Roots take their new indices.
   SumLowering(const std::vector<CellNode>& nodes, const std::vector<std::size_t*>& roots,
               NodeBuilder& builder)
-      : nodes_(nodes), builder_(builder), uses_(nodes.size()), terms_(nodes.size()), made_(nodes.size()) {
+      : nodes_(nodes), builder_(builder), uses_(nodes.size()), is_inner_(nodes.size()), made_(nodes.size()) {
     for (const std::size_t* root : roots) ++uses_[*root];
     for (const CellNode& node : nodes) {
       for (const std::size_t arg : node.args) ++uses_[arg];
       for (const CellProduct& product : node.products) ++uses_[product.operand];
     }
+    for (const CellNode& node : nodes) {
+      if (node.op != CellOp::kAdd) continue;
+      for (const std::size_t arg : node.args) {
+        if (is_part(arg, CellOp::kAdd, node)) is_inner_[arg] = true;
+      }
+    }
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       made_[i] = make(i);
       builder.name(made_[i], nodes[i].name);
     }
-    for (std::size_t* root : roots) *root = made_[*root];
   }
+
+  /// Its index in the builder.
+  std::size_t made(std::size_t node) const { return made_[node]; }
 
  private:
   /// Nothing else needs it and it is as large, so that it may become a part of the sum that has it.
@@ -123,23 +130,33 @@ class SumLowering {
     return nodes_[term].op == op && nodes_[term].size == sum.size && uses_[term] == 1;
   }
 
-  /// A sum within another one is made for itself, too, and goes if nothing needs it.
+  /// The terms of a sum and of the sums within it, left to right.
+  std::vector<std::size_t> terms_of(const CellNode& sum) const {
+    std::vector<std::size_t> terms, open{sum.args[1], sum.args[0]};
+    while (!open.empty()) {
+      const std::size_t term = open.back();
+      open.pop_back();
+      if (is_inner_[term]) {
+        open.insert(open.end(), {nodes_[term].args[1], nodes_[term].args[0]});
+      } else {
+        terms.push_back(term);
+      }
+    }
+    return terms;
+  }
+
   std::size_t make(std::size_t index) {
     const CellNode& node = nodes_[index];
     if (node.op == CellOp::kAdd) {
-      const std::size_t a = node.args[0], b = node.args[1];
-      for (const std::size_t arg : {a, b}) {
-        if (is_part(arg, CellOp::kAdd, node)) {
-          terms_[index].insert(terms_[index].end(), terms_[arg].begin(), terms_[arg].end());
-        } else {
-          terms_[index].push_back(arg);
-        }
+      if (!is_inner_[index]) {
+        const std::vector<std::size_t> terms = terms_of(node);
+        const bool has_matrix = std::any_of(terms.begin(), terms.end(), [&](std::size_t term) {
+          return is_part(term, CellOp::kProducts, node);
+        });
+        if (has_matrix) return matrix_sum(node, terms);
       }
-      const std::vector<std::size_t>& terms = terms_[index];
-      const bool has_matrix = std::any_of(terms.begin(), terms.end(), [&](std::size_t term) {
-        return is_part(term, CellOp::kProducts, node);
-      });
-      if (has_matrix) return matrix_sum(node, terms);
+      // Of a sum within one with matrices, nothing will need this.
+      const std::size_t a = node.args[0], b = node.args[1];
       return is_part(a, CellOp::kMul, node) ? add_term(made_[b], a, node) : add_term(made_[a], b, node);
     }
     CellNode made = node;
@@ -183,8 +200,8 @@ class SumLowering {
   const std::vector<CellNode>& nodes_;
   NodeBuilder& builder_;
   std::vector<std::size_t> uses_;
-  std::vector<std::vector<std::size_t>> terms_;  // of each kAdd, those of sums within it included
-  std::vector<std::size_t> made_;                // each node's index in the builder
+  std::vector<bool> is_inner_;     // a sum that is a term of another one, and nothing else
+  std::vector<std::size_t> made_;  // each node's index in the builder
 };
 
 }  // namespace
@@ -204,7 +221,8 @@ LoweredCell lower_cell(const CellGraph& graph) {
   const std::vector<CellNode> nodes = needed_nodes(parts.nodes(), roots);
 
   NodeBuilder sums;
-  SumLowering(nodes, roots, sums);
+  const SumLowering summed(nodes, roots, sums);
+  for (std::size_t* root : roots) *root = summed.made(*root);
   cell.nodes = needed_nodes(sums.nodes(), roots);
   return cell;
 }

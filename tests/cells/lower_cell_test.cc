@@ -181,6 +181,17 @@ TEST(LowerCell, ASumThatIsNeededElsewhereIsAValueOfItsOwn) {
     return (product + h) * (product + builder.vector("b", 4));
   });
   EXPECT_EQ(text(matrix, matrix.output), "mul(add((w x), h), add((w x), b))");
+  EXPECT_EQ(lowered_text([](CellBuilder& builder, auto x, auto h) {
+              const auto sum = builder.matrix("w", 4, x) + h;
+              return sum + builder.matrix("u", 4, sum);
+            }),
+            "add((u add((w x), h)), add((w x), h))");
+  CellBuilder builder("C");
+  const auto x = builder.input(4), h = builder.state("h", 4);
+  const auto sum = builder.matrix("w", 4, x) + builder.vector("b", 4);
+  builder.next(h, sum);
+  const LoweredCell next = lower_cell(builder.build(sum + builder.matrix("u", 4, h)).graph());
+  EXPECT_EQ(text(next, next.output), "add((u h), (b + w x))");
   EXPECT_EQ(matrix.nodes.size(), 7u);  // x, h, b, the product once, two sums, their product
 }
 
