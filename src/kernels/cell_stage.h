@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stage of a cell that its user stated: products with packed matrices, and the arithmetic that follows
 // while the sums are hot. A stage's program is the same for all rows and units; it runs tile by tile, a tile
-// being some rows of one block of units or some blocks of one row, and each of its instructions goes over the
-// whole tile at once.
+// being some rows of one block of units or some blocks of a few rows, and each of its instructions goes over
+// the whole tile at once.
 #pragma once
 
 #include <cstddef>
@@ -64,7 +64,7 @@ struct StageProduct {
   std::size_t pre_offset = 0;
 };
 
-/// Borrowed pointers and sizes. A block is `vectors` neighbouring vectors of units.
+/// Borrowed pointers and sizes. A block is `vectors` neighbouring vectors of units, 1 to 4.
 template <class T>
 struct CellStage {
   std::size_t units = 0;
@@ -87,8 +87,8 @@ template <class T>
 struct CellStages {
   const char* target;
   std::size_t lanes;
-  /// rows[r][area]: where a row's areas lie. Rows are independent. Blocks of the sweep only. Within a tile all
-  /// instructions run in order, so that what is loaded before it is stored is the old value.
+  /// rows[r][area]: where a row's areas lie. Rows are independent. Blocks of the sweep only. Within a tile
+  /// all instructions run in order, so that what is loaded before it is stored is the old value.
   void (*run)(const CellStage<T>& stage, T* const* const* rows, std::size_t count, BlockSweep sweep,
               bool has_pre);
 };

@@ -32,9 +32,6 @@ namespace sluice::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Weights that no core's own cache holds: while one block is in work, the next is fetched.
-constexpr std::size_t kFarBytes = std::size_t{12} << 20;
-
 // A tile in work. Its entries are up to TileRows(gates) rows of one block, or two blocks of one row.
 template <typename T>
 class Tile {

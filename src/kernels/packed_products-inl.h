@@ -38,6 +38,8 @@ constexpr std::size_t kAccumulators = 12;
 constexpr std::size_t kMaxTileRows = kAccumulators / 3;
 constexpr std::size_t TileRows(std::size_t gates) { return std::min(kAccumulators / gates, kMaxTileRows); }
 
+// Weights that no core's own cache holds: while one block is in work, the next is fetched.
+constexpr std::size_t kFarBytes = std::size_t{12} << 20;
 constexpr std::size_t kMaxFetch = 2;  // cache lines fetched a k
 
 // The operands of a tile: up to kMaxTileRows entries, which are rows of one block, or blocks of one row.
