@@ -108,9 +108,9 @@ requires(std::is_same_v<hn::TFromD<D>, double>) HWY_INLINE V ExpPolynomial(D d, 
 // are folded into the coefficients). Relative error 2^-27.7 of the logarithm for float, 2^-59.4 for double.
 template <class D, class V>
 requires(std::is_same_v<hn::TFromD<D>, float>) HWY_INLINE V LogPolynomial(D d, V u) {
-  V p = op::MulAdd(u, hn::Set(d, 0.14005998547302501824f / 256), hn::Set(d, 0.14000902180609829069f / 64));
-  p = op::MulAdd(u, p, hn::Set(d, 0.20010763585055046894f / 16));
-  return op::MulAdd(u, p, hn::Set(d, 0.33333208145464634836f / 4));
+  V p = hn::MulAdd(u, hn::Set(d, 0.14005998547302501824f / 256), hn::Set(d, 0.14000902180609829069f / 64));
+  p = hn::MulAdd(u, p, hn::Set(d, 0.20010763585055046894f / 16));
+  return hn::MulAdd(u, p, hn::Set(d, 0.33333208145464634836f / 4));
 }
 
 template <class D, class V>
@@ -119,10 +119,10 @@ requires(std::is_same_v<hn::TFromD<D>, double>) HWY_INLINE V LogPolynomial(D d, 
                                       0.090908722401561756711 / 1024,  0.11111111976809122065 / 256,
                                       0.14285714274059183299 / 64,     0.2000000000007755664 / 16,
                                       0.33333333333333154859 / 4};
-  V p = op::MulAdd(u, hn::Set(d, 0.085048585314263474051 / 1048576),
+  V p = hn::MulAdd(u, hn::Set(d, 0.085048585314263474051 / 1048576),
                    hn::Set(d, 0.041724957026714866105 / 262144));
-  p = op::MulAdd(u, p, hn::Set(d, 0.060524703623640822246 / 65536));
-  for (double c : kCoefficients) p = op::MulAdd(u, p, hn::Set(d, c));
+  p = hn::MulAdd(u, p, hn::Set(d, 0.060524703623640822246 / 65536));
+  for (double c : kCoefficients) p = hn::MulAdd(u, p, hn::Set(d, c));
   return p;
 }
 
@@ -183,30 +183,20 @@ HWY_INLINE V LargeExp(D d, V x) {
   return hn::Mul(y, hn::Set(d, 1 / C::kSmallScale));
 }
 
+/// exp(x). float32: 1.1 ULP, float64: 1.1 ULP. Never decreasing for x <= 0.
 template <class D, class V>
-HWY_INLINE V ExpOfNormal(D d, V x) {
-  const auto e = ReduceExp(d, op::Neg(x));
-  return op::MulAdd(e.scale, op::MulSub(e.r2, e.q, e.r), e.scale);
-}
-
-// y = ExpOfNormal(x), completed where |x| > kNormalExp.
-template <class D, class V>
-HWY_INLINE V ExpWithExtremes(D d, V x, V y) {
+HWY_INLINE V Exp(D d, V x) {
   using C = MathConstants<hn::TFromD<D>>;
+  const V minus_x = hn::Neg(x);
+  const auto e = ReduceExp(d, minus_x);
+  V y = hn::MulAdd(e.scale, hn::MulSub(e.r2, e.q, e.r), e.scale);
   const auto extreme = hn::Gt(hn::Abs(x), hn::Set(d, C::kNormalExp));
   if (HWY_UNLIKELY(!hn::AllFalse(d, extreme))) {
-    const V minus_x = hn::Neg(x);
     const V small = SmallExp(d, hn::Min(minus_x, hn::Set(d, C::kVanishedExp)), hn::Set(d, 1));
     const V large = LargeExp(d, hn::Max(minus_x, hn::Set(d, -C::kVanishedExp)));
     y = hn::IfThenElse(extreme, hn::IfThenElse(hn::Gt(x, hn::Zero(d)), large, small), y);
   }
   return y;
-}
-
-/// exp(x). float32: 1.1 ULP, float64: 1.1 ULP. Never decreasing for x <= 0.
-template <class D, class V>
-HWY_INLINE V Exp(D d, V x) {
-  return ExpWithExtremes(d, x, ExpOfNormal(d, x));
 }
 
 // x = 2^k m with sqrt(1/2) <= m < sqrt(2), for positive normal x: the bits of x, moved so that the exponent
@@ -237,17 +227,6 @@ HWY_INLINE hn::Vec<D> LogMantissa(D d, hn::Vec<D> x) {
   const auto bits = hn::And(LogBits(d, x), hn::Set(du, (TU{1} << C::kMantissaBits) - 1));
   return hn::BitCast(d, hn::Add(bits, hn::BitCast(du, hn::Set(d, C::kRootOfHalf))));
 }
-template <int kShift, class D, class V, std::size_t K>
-HWY_INLINE Several<V, K> LogExponent(D d, const Several<V, K>& x) {
-  return InStep(
-      [d](V v) HWY_ATTR __attribute__((always_inline)) { return LogExponent<kShift>(d, v); }, x);
-}
-template <class D, class V, std::size_t K>
-HWY_INLINE Several<V, K> LogMantissa(D d, const Several<V, K>& x) {
-  return InStep(
-      [d](V v) HWY_ATTR __attribute__((always_inline)) { return LogMantissa(d, v); }, x);
-}
-
 // log(2^-kShift x) for positive normal x. With f = m - 1 and z = 2 f / (2 + f),
 //   log(m) = 2 atanh(z/2) = z + z u p(u),  u = z^2,  and z = f - z f/2
 // so that f, which is exact, leads, and what z has lost counts only f/2 times. k ln(2) + f: what its rounding
@@ -256,24 +235,25 @@ template <int kShift = 0, class D, class V>
 HWY_INLINE V LogOfNormal(D d, V x) {
   using T = hn::TFromD<D>;
   using C = MathConstants<T>;
-  const auto ln2_high = hn::Set(d, C::kLn2High);
+  const V ln2_high = hn::Set(d, C::kLn2High);
   const V k = LogExponent<kShift>(d, x);
-  const V f = op::Sub(LogMantissa(d, x), hn::Set(d, 1));
-  const V z = op::Div(op::Add(f, f), op::Add(f, hn::Set(d, 2)));
-  const V u = op::Mul(z, z);
-  const V rest = op::MulSub(u, LogPolynomial(d, u), op::Mul(f, hn::Set(d, static_cast<T>(0.5))));
-  const V high = op::MulAdd(k, ln2_high, f);
-  const V lost = op::Sub(f, op::NegMulAdd(k, ln2_high, high));
-  return op::Add(high, op::MulAdd(z, rest, op::MulAdd(k, hn::Set(d, C::kLn2Low), lost)));
+  const V f = hn::Sub(LogMantissa(d, x), hn::Set(d, 1));
+  const V z = hn::Div(hn::Add(f, f), hn::Add(f, hn::Set(d, 2)));
+  const V u = hn::Mul(z, z);
+  const V rest = hn::MulSub(u, LogPolynomial(d, u), hn::Mul(f, hn::Set(d, static_cast<T>(0.5))));
+  const V high = hn::MulAdd(k, ln2_high, f);
+  const V lost = hn::Sub(f, hn::NegMulAdd(k, ln2_high, high));
+  return hn::Add(high, hn::MulAdd(z, rest, hn::MulAdd(k, hn::Set(d, C::kLn2Low), lost)));
 }
 
-// y = LogOfNormal(x), completed where x is not a positive normal number.
+/// log(x). log(0) is -infinity, that of less NaN. float32: 1 ULP, float64: 1 ULP.
 template <class D, class V>
-HWY_INLINE V LogWithExtremes(D d, V x, V y) {
+HWY_INLINE V Log(D d, V x) {
   using T = hn::TFromD<D>;
   using C = MathConstants<T>;
   const V infinity = hn::Inf(d), zero = hn::Zero(d);
   const V normal = hn::Set(d, std::numeric_limits<T>::min());
+  V y = LogOfNormal(d, x);
   if (HWY_UNLIKELY(!hn::AllTrue(d, hn::And(hn::Ge(x, normal), hn::Lt(x, infinity))))) {
     const V scaled = hn::Mul(x, hn::Set(d, 1 / C::kSmallScale));
     y = hn::IfThenElse(hn::Lt(x, normal), LogOfNormal<C::kSmallShift>(d, scaled), y);
@@ -282,12 +262,6 @@ HWY_INLINE V LogWithExtremes(D d, V x, V y) {
     y = hn::IfThenElse(hn::Ge(x, zero), y, hn::NaN(d));
   }
   return y;
-}
-
-/// log(x). log(0) is -infinity, that of less NaN. float32: 1 ULP, float64: 1 ULP.
-template <class D, class V>
-HWY_INLINE V Log(D d, V x) {
-  return LogWithExtremes(d, x, LogOfNormal(d, x));
 }
 
 // a - q b for q = a / b, exactly. Without FMA the factors are cut into halves, whose products are exact, and
@@ -408,39 +382,7 @@ HWY_INLINE V Tanh(D d, V x) {
   return TanhWithSign(d, x, TanhOfNormal(d, TanhArgument(d, x)));
 }
 
-// The same on several vectors in step: they ask together whether one is extreme, which spares branches.
-template <class D, class V, std::size_t K>
-HWY_INLINE bool AnyExtreme(D d, const Several<V, K>& x) {
-  const V most = hn::Set(d, MathConstants<hn::TFromD<D>>::kNormalExp);
-  auto any = hn::Gt(hn::Abs(x.v[0]), most);
-#pragma GCC unroll 8
-  for (std::size_t k = 1; k < K; ++k) any = hn::Or(any, hn::Gt(hn::Abs(x.v[k]), most));
-  return !hn::AllFalse(d, any);
-}
-template <class D, class V, std::size_t K>
-HWY_INLINE Several<V, K> Exp(D d, const Several<V, K>& x) {
-  Several<V, K> y = ExpOfNormal(d, x);
-  if (HWY_UNLIKELY(AnyExtreme(d, x))) {
-    y = InStep(
-        [d](V a, V b) HWY_ATTR __attribute__((always_inline)) { return ExpWithExtremes(d, a, b); }, x, y);
-  }
-  return y;
-}
-template <class D, class V, std::size_t K>
-HWY_INLINE Several<V, K> Sigmoid(D d, const Several<V, K>& x) {
-  Several<V, K> y = SigmoidOfNormal(d, x);
-  if (HWY_UNLIKELY(AnyExtreme(d, x))) {
-    y = InStep(
-        [d](V a, V b) HWY_ATTR __attribute__((always_inline)) { return SigmoidWithExtremes(d, a, b); }, x, y);
-  }
-  return y;
-}
-template <class D, class V, std::size_t K>
-HWY_INLINE Several<V, K> Log(D d, const Several<V, K>& x) {
-  return InStep(
-      [d](V a, V y) HWY_ATTR __attribute__((always_inline)) { return LogWithExtremes(d, a, y); }, x,
-      LogOfNormal(d, x));
-}
+// The same on several vectors in step.
 template <class D, class V, std::size_t K>
 HWY_INLINE Several<V, K> Tanh(D d, const Several<V, K>& x) {
   const auto a = InStep(

@@ -94,15 +94,6 @@ HWY_INLINE auto NegMulAdd(const A& a, const B& b, const C& c) {
     return hn::NegMulAdd(a, b, c);
   }
 }
-template <class A>
-HWY_INLINE auto Neg(const A& a) {
-  if constexpr (AnySeveral<A>) {
-    return InStep(
-        [](auto x) HWY_ATTR __attribute__((always_inline)) { return hn::Neg(x); }, a);
-  } else {
-    return hn::Neg(a);
-  }
-}
 template <class A, class B>
 HWY_INLINE auto Add(const A& a, const B& b) {
   if constexpr (AnySeveral<A, B>) {
