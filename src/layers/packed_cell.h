@@ -165,9 +165,8 @@ class PackedCell {
     return gates_.matrix.blocks * gates_.matrix.gates * kernels().lanes;
   }
   std::size_t candidate_pre_size() const noexcept {
-    return second_.matrix.state_size == 0
-               ? 0
-               : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
+    return second_.matrix.state_size == 0 ? 0
+                                          : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
   }
   void step_candidate(const StepRows<T>& rows, std::size_t count, kernels::BlockSweep sweep) const noexcept;
 
