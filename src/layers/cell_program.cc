@@ -239,13 +239,11 @@ class CellProgram<T>::Compiler {
     for (const std::size_t arg : nodes_[i].args) {
       const CellNode& from = nodes_[arg];
       if (is_row_leaf(from.op)) continue;
-      if (is_reduction(nodes_[i].op)) {
-        materialize(arg);
-      } else if (is_parameter(from.op) || is_reduction(from.op)) {
-        continue;
-      } else if (is_repeated(from)) {
+      const bool is_reduced = is_reduction(nodes_[i].op);
+      if (!is_reduced && (is_parameter(from.op) || is_reduction(from.op))) continue;
+      if (!is_reduced && is_repeated(from)) {
         find_materialized(arg, level);
-      } else if (levels_[arg] < level || (from.op == CellOp::kProducts && from.size == 1)) {
+      } else if (is_reduced || levels_[arg] < level || (from.op == CellOp::kProducts && from.size == 1)) {
         materialize(arg);
       }
     }
@@ -462,7 +460,7 @@ class CellProgram<T>::Compiler {
   void add_group(Draft& draft, const std::vector<std::size_t>& sums, const std::vector<Tensor<T>>& biases,
                  const Group& group) {
     const kernels::CellStage<T>& stage = draft.part.stage;
-    const std::size_t most = 4 / stage.vectors;
+    const std::size_t most = std::max<std::size_t>(4 / std::max<std::size_t>(stage.vectors, 1), 1);
     const auto product_of = [&](std::size_t s) -> const CellProduct* {
       const auto at = std::find(group.sums.begin(), group.sums.end(), sums[s]);
       return at == group.sums.end() ? nullptr
