@@ -460,7 +460,7 @@ class CellProgram<T>::Compiler {
   void add_group(Draft& draft, const std::vector<std::size_t>& sums, const std::vector<Tensor<T>>& biases,
                  const Group& group) {
     const kernels::CellStage<T>& stage = draft.part.stage;
-    const std::size_t most = std::max<std::size_t>(4 / std::max<std::size_t>(stage.vectors, 1), 1);
+    const std::size_t most = 4 / stage.vectors;
     const auto product_of = [&](std::size_t s) -> const CellProduct* {
       const auto at = std::find(group.sums.begin(), group.sums.end(), sums[s]);
       return at == group.sums.end() ? nullptr
@@ -474,7 +474,7 @@ class CellProgram<T>::Compiler {
       }
       std::size_t run = first;
       while (run < sums.size() && product_of(run) != nullptr) ++run;
-      const std::size_t pieces = (run - first + most - 1) / most;
+      const std::size_t pieces = std::max<std::size_t>((run - first + most - 1) / most, 1);
       std::vector<TensorView<const T>> weights, bias;
       const std::size_t last = first + (run - first + pieces - 1) / pieces;
       for (std::size_t s = first; s < last; ++s) {
