@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace sluice {
@@ -14,8 +13,9 @@ namespace sluice {
 /// The activations of one gate. Where most of them are at an end, the gate's slope y (1 - y) is near 0, and
 /// what stands before it no longer learns.
 struct SaturationCount {
-  /// LSTM: input, forget, cell, output; GRU: reset, update, new; RNN with tanh: hidden.
-  std::string_view gate;
+  /// LSTM: input, forget, cell, output; GRU: reset, update, new; RNN with tanh: hidden; a cell of one's own:
+  /// the sigmoids and tanhs by the names that they or their arguments were given.
+  std::string gate;
   std::uint64_t activations = 0;
   std::uint64_t low = 0;   ///< below 0.01; cell, new and hidden, which are tanhs: below -0.99
   std::uint64_t high = 0;  ///< above 0.99
@@ -31,7 +31,8 @@ struct SaturationCount {
 };
 
 /// The norm over a batch's rows and units of the gradient of the loss with respect to h of one time step: all
-/// that reaches it, from above and from later steps. With a projection h is what it made.
+/// that reaches it, from above and from later steps. With a projection h is what it made; a cell of one's own
+/// whose output is no state has that of its states.
 struct GradientNorm {
   double sum = 0;          ///< of the runs' norms
   std::uint64_t runs = 0;  ///< in which a row had this step

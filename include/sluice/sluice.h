@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything but eigen.h, which alone needs Eigen.
+// Everything but eigen.h, which alone needs Eigen, and cells/, of which a program takes what it uses.
 #pragma once
 
 #include "sluice/activations.h"
@@ -7,6 +7,8 @@
 #include "sluice/cells.h"
 #include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"
+#include "sluice/custom_cell.h"
+#include "sluice/custom_recurrent.h"
 #include "sluice/error.h"
 #include "sluice/gate_statistics.h"
 #include "sluice/gates.h"

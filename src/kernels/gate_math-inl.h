@@ -18,6 +18,7 @@
 #include <hwy/highway.h>
 
 #include <cstddef>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/several-inl.h"
@@ -42,6 +43,7 @@ struct MathConstants<float> {
   static constexpr float kVanishedExp = 110.0f;  // x * exp(-x) rounds to 0 from here on
   static constexpr int kSmallShift = 64;
   static constexpr float kSmallScale = 0x1p-64f;
+  static constexpr float kRootOfHalf = 0.70710678f;
   static constexpr float kTanhOne = 9.1f;  // tanh rounds to 1 from 9.0110 on
 };
 
@@ -57,6 +59,7 @@ struct MathConstants<double> {
   static constexpr double kVanishedExp = 760.0;
   static constexpr int kSmallShift = 128;
   static constexpr double kSmallScale = 0x1p-128;
+  static constexpr double kRootOfHalf = 0.70710678118654752440;
   static constexpr double kTanhOne = 19.1;  // tanh rounds to 1 from 19.0616 on
 };
 
@@ -171,17 +174,92 @@ HWY_INLINE V SmallExp(D d, V x, V factor) {
   return hn::Mul(hn::MulAdd(scale, t, scale), hn::Set(d, C::kSmallScale));
 }
 
-/// exp(x) for x <= 0. float32: 1.1 ULP, float64: 1.1 ULP. Never decreasing.
+// exp(-x) for x <= -kNormalExp, where scale would be infinite before the result is.
+template <class D, class V>
+HWY_INLINE V LargeExp(D d, V x) {
+  using C = MathConstants<hn::TFromD<D>>;
+  const auto e = ReduceExp<-C::kSmallShift>(d, x);
+  const V y = hn::MulAdd(e.scale, hn::MulSub(e.r2, e.q, e.r), e.scale);
+  return hn::Mul(y, hn::Set(d, 1 / C::kSmallScale));
+}
+
+/// exp(x). float32: 1.1 ULP, float64: 1.1 ULP. Never decreasing for x <= 0.
 template <class D, class V>
 HWY_INLINE V Exp(D d, V x) {
   using C = MathConstants<hn::TFromD<D>>;
   const V minus_x = hn::Neg(x);
   const auto e = ReduceExp(d, minus_x);
   V y = hn::MulAdd(e.scale, hn::MulSub(e.r2, e.q, e.r), e.scale);
-  const auto small = hn::Gt(minus_x, hn::Set(d, C::kNormalExp));
-  if (HWY_UNLIKELY(!hn::AllFalse(d, small))) {
-    const V capped = hn::Min(minus_x, hn::Set(d, C::kVanishedExp));
-    y = hn::IfThenElse(small, SmallExp(d, capped, hn::Set(d, 1)), y);
+  const auto extreme = hn::Gt(hn::Abs(x), hn::Set(d, C::kNormalExp));
+  if (HWY_UNLIKELY(!hn::AllFalse(d, extreme))) {
+    const V small = SmallExp(d, hn::Min(minus_x, hn::Set(d, C::kVanishedExp)), hn::Set(d, 1));
+    const V large = LargeExp(d, hn::Max(minus_x, hn::Set(d, -C::kVanishedExp)));
+    y = hn::IfThenElse(extreme, hn::IfThenElse(hn::Gt(x, hn::Zero(d)), large, small), y);
+  }
+  return y;
+}
+
+// x = 2^k m with sqrt(1/2) <= m < sqrt(2), for positive normal x: the bits of x, moved so that the exponent
+// changes where m does.
+template <class D>
+HWY_INLINE auto LogBits(D d, hn::Vec<D> x) {
+  const hn::RebindToUnsigned<D> du;
+  const auto root = hn::Set(d, MathConstants<hn::TFromD<D>>::kRootOfHalf);
+  const auto to_one = hn::Sub(hn::BitCast(du, hn::Set(d, 1)), hn::BitCast(du, root));
+  return hn::Add(hn::BitCast(du, x), to_one);
+}
+// k - kShift. With the exponent in its lowest bits, 2^kMantissaBits is greater by just that.
+template <int kShift, class D>
+HWY_INLINE hn::Vec<D> LogExponent(D d, hn::Vec<D> x) {
+  using T = hn::TFromD<D>;
+  using C = MathConstants<T>;
+  const hn::RebindToUnsigned<D> du;
+  constexpr T kBase = T{1} / std::numeric_limits<T>::epsilon();  // 2^kMantissaBits
+  const auto base = hn::Set(d, kBase);
+  const auto biased = hn::Or(hn::ShiftRight<C::kMantissaBits>(LogBits(d, x)), hn::BitCast(du, base));
+  return hn::Sub(hn::BitCast(d, biased), hn::Set(d, kBase + (C::kExponentBias + kShift)));
+}
+template <class D>
+HWY_INLINE hn::Vec<D> LogMantissa(D d, hn::Vec<D> x) {
+  using C = MathConstants<hn::TFromD<D>>;
+  const hn::RebindToUnsigned<D> du;
+  using TU = hn::TFromD<decltype(du)>;
+  const auto bits = hn::And(LogBits(d, x), hn::Set(du, (TU{1} << C::kMantissaBits) - 1));
+  return hn::BitCast(d, hn::Add(bits, hn::BitCast(du, hn::Set(d, C::kRootOfHalf))));
+}
+// log(2^-kShift x) for positive normal x. With f = m - 1 and z = 2 f / (2 + f),
+//   log(m) = 2 atanh(z/2) = z + z u p(u),  u = z^2,  and z = f - z f/2
+// so that f, which is exact, leads, and what z has lost counts only f/2 times. k ln(2) + f: what its rounding
+// lost is carried.
+template <int kShift = 0, class D, class V>
+HWY_INLINE V LogOfNormal(D d, V x) {
+  using T = hn::TFromD<D>;
+  using C = MathConstants<T>;
+  const V ln2_high = hn::Set(d, C::kLn2High);
+  const V k = LogExponent<kShift>(d, x);
+  const V f = hn::Sub(LogMantissa(d, x), hn::Set(d, 1));
+  const V z = hn::Div(hn::Add(f, f), hn::Add(f, hn::Set(d, 2)));
+  const V u = hn::Mul(z, z);
+  const V rest = hn::MulSub(u, LogPolynomial(d, u), hn::Mul(f, hn::Set(d, static_cast<T>(0.5))));
+  const V high = hn::MulAdd(k, ln2_high, f);
+  const V lost = hn::Sub(f, hn::NegMulAdd(k, ln2_high, high));
+  return hn::Add(high, hn::MulAdd(z, rest, hn::MulAdd(k, hn::Set(d, C::kLn2Low), lost)));
+}
+
+/// log(x). log(0) is -infinity, that of less NaN. float32: 1 ULP, float64: 1 ULP.
+template <class D, class V>
+HWY_INLINE V Log(D d, V x) {
+  using T = hn::TFromD<D>;
+  using C = MathConstants<T>;
+  const V infinity = hn::Inf(d), zero = hn::Zero(d);
+  const V normal = hn::Set(d, std::numeric_limits<T>::min());
+  V y = LogOfNormal(d, x);
+  if (HWY_UNLIKELY(!hn::AllTrue(d, hn::And(hn::Ge(x, normal), hn::Lt(x, infinity))))) {
+    const V scaled = hn::Mul(x, hn::Set(d, 1 / C::kSmallScale));
+    y = hn::IfThenElse(hn::Lt(x, normal), LogOfNormal<C::kSmallShift>(d, scaled), y);
+    y = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(infinity), y);
+    y = hn::IfThenElse(hn::Eq(x, infinity), infinity, y);
+    y = hn::IfThenElse(hn::Ge(x, zero), y, hn::NaN(d));
   }
   return y;
 }
@@ -302,6 +380,16 @@ HWY_INLINE V TanhWithSign(D d, V x, V y) {
 template <class D, class V>
 HWY_INLINE V Tanh(D d, V x) {
   return TanhWithSign(d, x, TanhOfNormal(d, TanhArgument(d, x)));
+}
+
+// The same on several vectors in step.
+template <class D, class V, std::size_t K>
+HWY_INLINE Several<V, K> Tanh(D d, const Several<V, K>& x) {
+  const auto a = InStep(
+      [d](V v) HWY_ATTR __attribute__((always_inline)) { return TanhArgument(d, v); }, x);
+  return InStep(
+      [d](V v, V y) HWY_ATTR __attribute__((always_inline)) { return TanhWithSign(d, v, y); }, x,
+      TanhOfNormal(d, a));
 }
 
 /// log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|)). float32: 2 ULP, float64: 2 ULP. With e = exp(-|x|) and

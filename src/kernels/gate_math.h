@@ -23,7 +23,7 @@ struct GateMath {
   Map hard_sigmoid_onnx;  // 0.2x + 0.5 in [0, 1]
   Map silu;               // x sigmoid(x)
   Map relu;
-  Map exp;                    // for x <= 0, as softmax needs it; f32 1.1, f64 1.1
+  Map exp;                    // f32 1.1, f64 1.1
   Backward sigmoid_backward;  // g y (1 - y)
   Backward tanh_backward;     // g (1 - y^2)
 

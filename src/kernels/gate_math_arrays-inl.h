@@ -18,6 +18,7 @@
 #include "kernels/gate_math-inl.h"
 #include "kernels/gate_math.h"
 #include "kernels/partial-inl.h"
+#include "kernels/several-inl.h"
 #include "kernels/target.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -80,14 +81,6 @@ void Map(const T* x, T* y, std::size_t n) {
     access.Store(Function()(d, access.Load(d, x + i)), d, y + i);
   });
 }
-
-// How many vectors go in step. Measured: with four, AVX-512 runs sigmoid 10 % and tanh 20 % faster. Elsewhere
-// one: there are half the registers, and g++ 12 moves arrays of 256-bit vectors through integer registers.
-#if HWY_TARGET == HWY_AVX3
-constexpr std::size_t kInStep = 4;
-#else
-constexpr std::size_t kInStep = 1;
-#endif
 
 // after(x, formula(before(x))) on all elements.
 template <class Before, class Formula, class After, typename T>

@@ -3,37 +3,57 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace sluice {
 
-template <class T>
-auto GateMeasure<T>::gates_of(CellKind kind) noexcept -> std::span<const Gate> {
+std::vector<MeasuredGate> gates_of(CellKind kind, std::size_t hidden_size, std::size_t lanes) {
   // In the order in which a step keeps them.
-  static constexpr Gate kLstm[] = {{"input", false}, {"forget", false}, {"cell", true}, {"output", false}};
-  static constexpr Gate kGru[] = {{"reset", false}, {"update", false}, {"new", true}};
-  static constexpr Gate kRnn[] = {{"hidden", true}};
+  const auto kept = [&](std::vector<std::string> names, std::size_t vectors) {
+    std::vector<MeasuredGate> gates;
+    for (std::string& name : names) {
+      const bool is_tanh = name == "cell" || name == "new" || name == "hidden";
+      gates.push_back({std::move(name), is_tanh, hidden_size, gates.size() * lanes, vectors * lanes});
+    }
+    return gates;
+  };
   switch (kind) {
     case CellKind::kLstm:
-      return kLstm;
-    case CellKind::kGru:
+      return kept({"input", "forget", "cell", "output"}, 4);
+    case CellKind::kGru:  // which keeps a part of the product, too
+      return kept({"reset", "update", "new"}, 4);
     case CellKind::kGruBefore:
-      return kGru;
+      return kept({"reset", "update", "new"}, 3);
     case CellKind::kRnnTanh:
-      return kRnn;
+      return kept({"hidden"}, 1);
     case CellKind::kRnnRelu:
+    case CellKind::kCustom:
       break;
   }
   return {};
 }
 
+std::vector<MeasuredGate> gates_of(const CellForm& form, std::size_t lanes) {
+  std::vector<MeasuredGate> gates;
+  if (!form.backward) return gates;
+  const std::vector<std::size_t>& saved = form.backward->saved;
+  const std::vector<std::size_t> offsets = saved_offsets(form.lowered, saved);
+  for (std::size_t i = 0; i < saved.size(); ++i) {
+    const CellNode& node = form.lowered.nodes[saved[i]];
+    if (node.op != CellOp::kSigmoid && node.op != CellOp::kTanh) continue;
+    const bool is_tanh = node.op == CellOp::kTanh;
+    // The author may have named what it is of.
+    std::string name = node.name.empty() ? form.lowered.nodes[node.args[0]].name : node.name;
+    if (name.empty()) name = (is_tanh ? "tanh " : "sigmoid ") + std::to_string(gates.size());
+    gates.push_back({std::move(name), is_tanh, node.size, offsets[i], lanes});
+  }
+  return gates;
+}
+
 template <class T>
-GateMeasure<T>::GateMeasure(CellKind kind, std::size_t hidden_size, std::size_t lanes, std::size_t steps,
+GateMeasure<T>::GateMeasure(std::vector<MeasuredGate> gates, std::size_t lanes, std::size_t steps,
                             std::size_t batch)
-    : gates_(gates_of(kind)),
-      has_kept_(kind != CellKind::kRnnTanh && kind != CellKind::kRnnRelu),
-      // A GRU that resets after the product keeps a part of that, too.
-      kept_vectors_(kind == CellKind::kGru ? 4 : gates_.size()),
-      units_(hidden_size),
+    : gates_(std::move(gates)),
       lanes_(lanes),
       steps_(steps),
       batch_(batch),
@@ -41,20 +61,21 @@ GateMeasure<T>::GateMeasure(CellKind kind, std::size_t hidden_size, std::size_t 
       squares_(steps * batch, -1) {}
 
 template <class T>
-void GateMeasure<T>::count(std::size_t row, const T* kept, const T* h) noexcept {
-  for (std::size_t gate = 0; gate < gates_.size(); ++gate) {
-    Counts& counts = counts_[row * gates_.size() + gate];
-    const T low = gates_[gate].is_tanh ? T(-0.99) : T(0.01);
+void GateMeasure<T>::count(std::size_t row, const T* values) noexcept {
+  for (std::size_t g = 0; g < gates_.size(); ++g) {
+    const MeasuredGate& gate = gates_[g];
+    Counts& counts = counts_[row * gates_.size() + g];
+    const T low = gate.is_tanh ? T(-0.99) : T(0.01);
     const T high = T(0.99);
-    for (std::size_t unit = 0; unit < units_; unit += lanes_) {
-      const T* const values = has_kept_ ? kept + unit * kept_vectors_ + gate * lanes_ : h + unit;
-      const std::size_t n = std::min(lanes_, units_ - unit);
+    for (std::size_t unit = 0; unit < gate.units; unit += lanes_) {
+      const T* const of_block = values + gate.first + unit / lanes_ * gate.stride;
+      const std::size_t n = std::min(lanes_, gate.units - unit);
       for (std::size_t i = 0; i < n; ++i) {
-        counts.low += values[i] < low ? 1 : 0;
-        counts.high += values[i] > high ? 1 : 0;
+        counts.low += of_block[i] < low ? 1 : 0;
+        counts.high += of_block[i] > high ? 1 : 0;
       }
     }
-    counts.activations += units_;
+    counts.activations += gate.units;
   }
 }
 

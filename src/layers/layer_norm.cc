@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/fixed_sum.h"
 #include "core/threads.h"
 #include "layers/sequence.h"
 #include "sluice/layers.h"
@@ -13,31 +14,13 @@ namespace {
 // Rows a thread takes at least; below about this many elements its work costs less than starting it.
 constexpr std::size_t kGrainElements = std::size_t{1} << 15;
 
-constexpr std::size_t kPartialSums = 8;
-
-// The sum of term(x[i]) in double: element i goes to partial sum i mod 8, and these are added pairwise. One
-// order for every instruction set, and eight chains that do not wait for each other.
-template <class T, class Term>
-double sum_of(const T* x, std::size_t n, const Term& term) noexcept {
-  std::array<double, kPartialSums> sums{};
-  std::size_t i = 0;
-  for (; i + kPartialSums <= n; i += kPartialSums) {
-    for (std::size_t j = 0; j < kPartialSums; ++j) sums[j] += term(static_cast<double>(x[i + j]));
-  }
-  for (; i < n; ++i) sums[i % kPartialSums] += term(static_cast<double>(x[i]));
-  for (std::size_t half = kPartialSums / 2; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) sums[j] += sums[j + half];
-  }
-  return sums[0];
-}
-
 // One row, all in double, rounded once. The variance is the mean square about the mean, so that it loses
 // nothing where the mean is large. `weight` and `bias` may be null; y may be x.
 template <class T>
 void normalize_row(const T* x, const T* weight, const T* bias, double eps, T* y, std::size_t n) noexcept {
-  const double mean = sum_of(x, n, [](double v) { return v; }) / static_cast<double>(n);
+  const double mean = fixed_sum(x, n, [](double v) { return v; }) / static_cast<double>(n);
   const double variance =
-      sum_of(x, n, [mean](double v) { return (v - mean) * (v - mean); }) / static_cast<double>(n);
+      fixed_sum(x, n, [mean](double v) { return (v - mean) * (v - mean); }) / static_cast<double>(n);
   const double scale = 1.0 / std::sqrt(variance + eps);
   for (std::size_t i = 0; i < n; ++i) {
     double value = (static_cast<double>(x[i]) - mean) * scale;
@@ -166,9 +149,9 @@ Tensor<T> LayerNorm<T>::backward(TensorView<const T> grad, Tape& tape, Parameter
       if (t >= entry->length(b)) continue;
       for (std::size_t i = 0; i < n; ++i) normalized(i) = static_cast<double>(x(t, b, i));
       const double* const row = normalized.data();
-      const double mean = sum_of(row, n, [](double v) { return v; }) / static_cast<double>(n);
+      const double mean = fixed_sum(row, n, [](double v) { return v; }) / static_cast<double>(n);
       const double variance =
-          sum_of(row, n, [mean](double v) { return (v - mean) * (v - mean); }) / static_cast<double>(n);
+          fixed_sum(row, n, [mean](double v) { return (v - mean) * (v - mean); }) / static_cast<double>(n);
       const double scale = 1.0 / std::sqrt(variance + options_.eps);
       for (std::size_t i = 0; i < n; ++i) {
         const auto g = static_cast<double>(grad(t, b, i));
@@ -178,7 +161,7 @@ Tensor<T> LayerNorm<T>::backward(TensorView<const T> grad, Tape& tape, Parameter
         of_bias(i) += g;
       }
       if (!options.wants_input) continue;
-      const double mean_g = sum_of(scaled.data(), n, [](double v) { return v; }) / static_cast<double>(n);
+      const double mean_g = fixed_sum(scaled.data(), n, [](double v) { return v; }) / static_cast<double>(n);
       double mean_gn = 0;
       for (std::size_t i = 0; i < n; ++i) mean_gn += scaled(i) * normalized(i);
       mean_gn /= static_cast<double>(n);

@@ -43,14 +43,72 @@ PackedCell<T>::PackedCell(CellKind kind, const CellWeights<T>& weights)
       first_step_ =
           kind == CellKind::kRnnTanh ? gates_.kernels->rnn_tanh_step : gates_.kernels->rnn_relu_step;
       break;
+    case CellKind::kCustom:
+      break;
   }
+  state_size_ = gates_.matrix.state_size;
+  c_size_ = kind == CellKind::kLstm ? hidden_size() : 0;
   stages_ = is_projected_ || kind == CellKind::kGruBefore ? 2 : 1;
 }
 
 template <class T>
+PackedCell<T>::PackedCell(const CellForm& form, std::span<const TensorView<const T>> parameters)
+    : kind_(CellKind::kCustom), state_size_(form.output_size), c_size_(form.c_size) {
+  const LoweredCell& cell = form.lowered;
+  CellProgramSource<T> source;
+  source.nodes = cell.nodes;
+  source.parameters = parameters;
+  source.place = [&](const CellNode& leaf) -> CellPlace {
+    if (leaf.op == CellOp::kInput) return {kAreaX, leaf.first};
+    if (form.is_in_h(leaf.index)) return {kAreaH, leaf.first};
+    return {kAreaC, form.c_offsets[leaf.index] + leaf.first};
+  };
+  source.stores.push_back({cell.output, {kAreaHOut, 0}});
+  for (std::size_t s = 0; s < cell.states.size(); ++s) {
+    if (!form.is_in_h(s)) source.stores.push_back({cell.states[s].next, {kAreaCOut, form.c_offsets[s]}});
+  }
+  source.scratch = kAreaScratch;
+  source.reduced = kAreaReduced;
+  source.pre = kAreaPre;
+  source.replaced = {kAreaC, kAreaCOut};
+  CellProgram<T> plain(source);
+  const std::vector<std::size_t> saved = form.backward ? form.backward->saved : std::vector<std::size_t>();
+  const std::vector<std::size_t> offsets = saved_offsets(cell, saved);
+  for (std::size_t i = 0; i < saved.size(); ++i) source.stores.push_back({saved[i], {kAreaKept, offsets[i]}});
+  custom_ = std::make_unique<const Custom>(Custom{std::move(plain), CellProgram<T>(source), offsets.back()});
+  stages_ = custom_->plain.stages();
+}
+
+template <class T>
+double PackedCell<T>::multiply_adds() const noexcept {
+  if (custom_) return custom_->plain.multiply_adds();
+  const auto hidden = static_cast<double>(hidden_size()), state = static_cast<double>(state_size());
+  const double of_projection = is_projected_ ? hidden * state : 0;
+  return static_cast<double>(gate_count(kind_)) * hidden *
+             (static_cast<double>(gates_.matrix.input_size) + state) +
+         of_projection;
+}
+
+template <class T>
+std::size_t PackedCell<T>::tile_rows() const noexcept {
+  return custom_ ? custom_->plain.tile_rows() : kernels().tile_rows[gates_.matrix.gates - 1];
+}
+
+template <class T>
+std::size_t PackedCell<T>::gates() const noexcept {
+  return custom_ ? std::max<std::size_t>(custom_->plain.sums(), 1) : gate_count(kind_);
+}
+
+template <class T>
 std::size_t PackedCell<T>::scratch_size() const noexcept {
+  if (custom_) return std::max(custom_->plain.scratch_size(), custom_->recording.scratch_size());
   if (is_projected_) return hidden_size();
   return kind_ == CellKind::kGruBefore ? 2 * hidden_size() : 0;
+}
+
+template <class T>
+std::size_t PackedCell<T>::reduced_size() const noexcept {
+  return custom_ ? std::max(custom_->plain.reduced_size(), custom_->recording.reduced_size()) : 0;
 }
 
 template <class T>
@@ -63,6 +121,8 @@ std::size_t PackedCell<T>::kept_size() const noexcept {
       return 4 * padded;
     case CellKind::kGruBefore:
       return 3 * padded;
+    case CellKind::kCustom:
+      return custom_->kept_size;
     case CellKind::kRnnTanh:
     case CellKind::kRnnRelu:
       break;
@@ -72,6 +132,7 @@ std::size_t PackedCell<T>::kept_size() const noexcept {
 
 template <class T>
 void PackedCell<T>::input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept {
+  if (custom_) return custom_->plain.input_part(x, pre, rows, share);
   const auto run = [&](const kernels::PackedMatrix<T>& matrix) {
     kernels().input_part(matrix, x, pre, rows, share.of(matrix.blocks));
   };
@@ -84,6 +145,13 @@ void PackedCell<T>::input_part(const T* const* x, T** pre, std::size_t rows, Uni
 template <class T>
 void PackedCell<T>::step(std::size_t stage, const StepRows<T>& rows, std::size_t count,
                          UnitShare share) const noexcept {
+  if (custom_) {
+    if (count == 0) return;
+    const T* const* const first = rows.area_rows_[0];
+    const CellProgram<T>& program = first[kAreaKept] != nullptr ? custom_->recording : custom_->plain;
+    program.run(stage, rows.area_rows_.data(), count, share, rows.is_downward_, first[kAreaPre] != nullptr);
+    return;
+  }
   const kernels::PackedMatrix<T>& matrix = stage == 0 ? gates_.matrix : second_.matrix;
   const kernels::BlockSweep sweep = share.of(matrix.blocks, rows.is_downward_);
   if (stage == 0) {
@@ -110,12 +178,23 @@ void PackedCell<T>::step_candidate(const StepRows<T>& rows, std::size_t count,
 
 template <class T>
 StepRows<T>::StepRows(const PackedCell<T>& cell, std::size_t capacity)
-    : form_(cell.has_projection()                 ? Form::kProjected
+    : form_(cell.kind() == CellKind::kCustom      ? Form::kCustom
+            : cell.has_projection()               ? Form::kProjected
             : cell.kind() == CellKind::kGruBefore ? Form::kResetBefore
                                                   : Form::kPlain),
       units_(cell.hidden_size()),
-      candidate_pre_(cell.gates_pre_size()),
-      rows_(capacity) {
+      candidate_pre_(cell.gates_pre_size()) {
+  if (form_ == Form::kCustom) {
+    reduced_ = Tensor<T>({capacity, cell.reduced_size()});
+    areas_.resize(capacity);
+    for (std::size_t r = 0; r < capacity; ++r) {
+      areas_[r].fill(nullptr);
+      areas_[r][kAreaReduced] = reduced_.data() + r * reduced_.dim(1);
+      area_rows_.push_back(areas_[r].data());
+    }
+    return;
+  }
+  rows_.resize(capacity);
   if (form_ == Form::kResetBefore) candidate_rows_.resize(capacity);
   if (form_ == Form::kProjected) {
     unprojected_.resize(capacity);
@@ -125,6 +204,19 @@ StepRows<T>::StepRows(const PackedCell<T>& cell, std::size_t capacity)
 
 template <class T>
 void StepRows<T>::place(std::size_t r, const kernels::Row<T>& row, T* scratch) noexcept {
+  if (form_ == Form::kCustom) {
+    // Kernels take areas to write to and to read from alike.
+    std::array<T*, kForwardAreas>& areas = areas_[r];
+    areas[kAreaX] = const_cast<T*>(row.x);
+    areas[kAreaPre] = const_cast<T*>(row.pre);
+    areas[kAreaH] = const_cast<T*>(row.h);
+    areas[kAreaC] = const_cast<T*>(row.c);
+    areas[kAreaHOut] = row.h_out;
+    areas[kAreaCOut] = row.c_out;
+    areas[kAreaKept] = row.kept;
+    areas[kAreaScratch] = scratch;
+    return;
+  }
   rows_[r] = row;
   if (form_ == Form::kProjected) {
     rows_[r].h_out = scratch;
@@ -141,12 +233,20 @@ void StepRows<T>::place(std::size_t r, const kernels::Row<T>& row, T* scratch) n
 
 template <class T>
 void StepRows<T>::set_x(std::size_t r, const T* x) noexcept {
+  if (form_ == Form::kCustom) {
+    areas_[r][kAreaX] = const_cast<T*>(x);
+    return;
+  }
   rows_[r].x = x;
   if (form_ == Form::kResetBefore) candidate_rows_[r].x = x;
 }
 
 template <class T>
 void StepRows<T>::set_pre(std::size_t r, const T* pre) noexcept {
+  if (form_ == Form::kCustom) {
+    areas_[r][kAreaPre] = const_cast<T*>(pre);
+    return;
+  }
   rows_[r].pre = pre;
   if (form_ == Form::kResetBefore) candidate_rows_[r].pre = pre + candidate_pre_;
 }
@@ -192,6 +292,19 @@ void StepRows<T>::advance(std::size_t count, const RowStrides& strides) noexcept
         candidate_rows_[r].h += strides.scratch;
         candidate_rows_[r].c += strides.scratch;
         candidate_rows_[r].h_out += strides.h;
+      }
+      break;
+    case Form::kCustom:
+      for (std::size_t r = 0; r < count; ++r) {
+        std::array<T*, kForwardAreas>& areas = areas_[r];
+        areas[kAreaX] += strides.x;
+        areas[kAreaPre] += strides.pre;
+        areas[kAreaKept] += strides.kept;
+        areas[kAreaScratch] += strides.scratch;
+        areas[kAreaH] = areas[kAreaHOut];
+        areas[kAreaHOut] += strides.h;
+        areas[kAreaC] = areas[kAreaCOut];
+        areas[kAreaCOut] += strides.c;
       }
       break;
   }

@@ -6,20 +6,28 @@
 //     LSTM, GRU, RNN          products, gates and the new state
 //     LSTM with projection    the same into scratch m; then h' = W_hr m
 //     GRU, reset before       r and z: r * h and z into scratch; then n and the new state
+// A cell that its user stated has as many as its program (cell_program.h).
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/packed_gemm.h"
+#include "layers/cell_form.h"
+#include "layers/cell_program.h"
 #include "layers/packed_weights.h"
+#include "layers/unit_share.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
 
-enum class CellKind { kLstm, kGru, kGruBefore, kRnnTanh, kRnnRelu };
+enum class CellKind { kLstm, kGru, kGruBefore, kRnnTanh, kRnnRelu, kCustom };
 
-/// Rows of weight_ih and weight_hh a hidden unit: 4 for an LSTM, 3 for a GRU, 1 for a plain RNN.
+/// Rows of weight_ih and weight_hh a hidden unit: 4 for an LSTM, 3 for a GRU, 1 for a plain RNN. Not of
+/// custom cells.
 constexpr std::size_t gate_count(CellKind kind) noexcept {
   switch (kind) {
     case CellKind::kLstm:
@@ -30,6 +38,8 @@ constexpr std::size_t gate_count(CellKind kind) noexcept {
     case CellKind::kRnnTanh:
     case CellKind::kRnnRelu:
       return 1;
+    case CellKind::kCustom:
+      break;
   }
   return 0;
 }
@@ -42,15 +52,6 @@ struct CellWeights {
   TensorView<const T> bias_ih;    // [gates*H]
   TensorView<const T> bias_hh;    // [gates*H]
   TensorView<const T> weight_hr;  // [H_out, H], LSTM with projection
-};
-
-/// Which part of the units a thread does: part `index` of `count`.
-struct UnitShare {
-  std::size_t index = 0;
-  std::size_t count = 1;
-  kernels::BlockSweep of(std::size_t blocks, bool is_downward = false) const noexcept {
-    return {blocks * index / count, blocks * (index + 1) / count, is_downward};
-  }
 };
 
 template <class T>
@@ -84,12 +85,12 @@ class StepRows {
   void advance(std::size_t count, const RowStrides& strides) noexcept;
 
   /// The state of row r that the next step reads: after a step and `advance`, the newest.
-  const T* h(std::size_t r) const noexcept { return rows_[r].h; }
-  const T* c(std::size_t r) const noexcept { return rows_[r].c; }
+  const T* h(std::size_t r) const noexcept { return form_ == Form::kCustom ? areas_[r][kAreaH] : rows_[r].h; }
+  const T* c(std::size_t r) const noexcept { return form_ == Form::kCustom ? areas_[r][kAreaC] : rows_[r].c; }
 
  private:
   friend class PackedCell<T>;
-  enum class Form { kPlain, kProjected, kResetBefore };
+  enum class Form { kPlain, kProjected, kResetBefore, kCustom };
 
   Form form_;
   std::size_t units_;
@@ -99,6 +100,10 @@ class StepRows {
   std::vector<kernels::Row<T>> candidate_rows_;  // kResetBefore
   std::vector<const T*> unprojected_;            // kProjected
   std::vector<T*> projected_;
+  // kCustom
+  std::vector<std::array<T*, kForwardAreas>> areas_;
+  std::vector<T* const*> area_rows_;  // to the areas of each row
+  Tensor<T> reduced_;                 // [rows, reduced_size]
 };
 
 /// Const once made; any number of threads may run it at once. Nothing here takes memory after that.
@@ -106,24 +111,37 @@ template <class T>
 class PackedCell {
  public:
   PackedCell(CellKind kind, const CellWeights<T>& weights);
+  /// A cell that its user stated; `parameters` in the form's order.
+  PackedCell(const CellForm& form, std::span<const TensorView<const T>> parameters);
 
   CellKind kind() const noexcept { return kind_; }
-  std::size_t input_size() const noexcept { return gates_.matrix.input_size; }
   std::size_t hidden_size() const noexcept { return gates_.matrix.units; }
-  /// H_out: the projection's size, or hidden_size.
-  std::size_t state_size() const noexcept { return gates_.matrix.state_size; }
+  /// H_out: the projection's size, or hidden_size; a custom cell's output.
+  std::size_t state_size() const noexcept { return state_size_; }
+  /// Elements of c.
+  std::size_t c_size() const noexcept { return c_size_; }
   bool has_projection() const noexcept { return is_projected_; }
-  const kernels::PackedGemm<T>& kernels() const noexcept { return *gates_.kernels; }
+  const kernels::PackedGemm<T>& kernels() const noexcept { return kernels::packed_gemm<T>(); }
+  double multiply_adds() const noexcept;
 
   /// Most rows of a tile of the first stage.
-  std::size_t tile_rows() const noexcept { return kernels().tile_rows[gates_.matrix.gates - 1]; }
+  std::size_t tile_rows() const noexcept;
   std::size_t stages() const noexcept { return stages_; }
-  /// Blocks of units of the first stage.
-  std::size_t blocks() const noexcept { return gates_.matrix.blocks; }
+  /// Whether steps take x beside an input part that was made in advance, which may not be all of x's part.
+  bool takes_x_beside_pre() const noexcept { return custom_ != nullptr; }
   /// Elements of a row's input part, of all stages.
-  std::size_t pre_size() const noexcept { return gates_pre_size() + candidate_pre_size(); }
+  std::size_t pre_size() const noexcept {
+    return custom_ ? custom_->plain.pre_size() : gates_pre_size() + candidate_pre_size();
+  }
+  /// Vectors of sums that a unit of the step has, and the units.
+  std::size_t gates() const noexcept;
+  std::size_t units() const noexcept { return custom_ ? custom_->plain.units() : hidden_size(); }
   /// Elements of scratch that a row needs: LSTM with projection m [H]; GRU, reset before, r h and z [2H].
   std::size_t scratch_size() const noexcept;
+  /// Elements that a custom cell's rows need of each thread.
+  std::size_t reduced_size() const noexcept;
+  /// Elements of scratch that the way back reads.
+  std::size_t kept_scratch_size() const noexcept { return custom_ ? 0 : scratch_size(); }
   /// Elements that a row's step keeps for the way back (kernels::Row::kept).
   std::size_t kept_size() const noexcept;
 
@@ -144,21 +162,30 @@ class PackedCell {
  private:
   friend class StepRows<T>;
   std::size_t gates_pre_size() const noexcept {
-    return gates_.matrix.blocks * gates_.matrix.gates * gates_.kernels->lanes;
+    return gates_.matrix.blocks * gates_.matrix.gates * kernels().lanes;
   }
   std::size_t candidate_pre_size() const noexcept {
-    return second_.matrix.state_size == 0
-               ? 0
-               : second_.matrix.blocks * second_.matrix.gates * gates_.kernels->lanes;
+    return second_.matrix.state_size == 0 ? 0
+                                          : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
   }
   void step_candidate(const StepRows<T>& rows, std::size_t count, kernels::BlockSweep sweep) const noexcept;
 
+  // Two programs: one keeps what the way back needs.
+  struct Custom {
+    CellProgram<T> plain;
+    CellProgram<T> recording;
+    std::size_t kept_size;
+  };
+
   CellKind kind_;
+  std::size_t state_size_ = 0;
+  std::size_t c_size_ = 0;
   bool is_projected_ = false;
   std::size_t stages_ = 1;
   PackedWeights<T> gates_;
   PackedWeights<T> second_;  // the projection, or the candidate of a GRU with its reset before the product
   typename kernels::PackedGemm<T>::Step first_step_ = nullptr;
+  std::unique_ptr<const Custom> custom_;
 };
 
 extern template class StepRows<float>;

@@ -77,16 +77,6 @@ void pack_vectors(PackedWeights<T>& packed, std::size_t block, std::size_t gate,
   if (u) pack_vector(u, first, count, to + block * matrix.state_size * step, step, lanes);
 }
 
-// How many neighbouring vectors of units a block of a plain matrix has. Four run best; fewer where they would
-// be empty, or where so deep a block would not stay in the second cache while all rows go over it.
-template <class T>
-std::size_t vectors_of(std::size_t units, std::size_t depth, std::size_t lanes) {
-  constexpr std::size_t kBlockBytes = std::size_t{640} << 10;
-  std::size_t vectors = std::clamp<std::size_t>((units + lanes - 1) / lanes, 1, 4);
-  while (vectors > 2 && vectors * depth * lanes * sizeof(T) > kBlockBytes) --vectors;
-  return vectors;
-}
-
 // Blocks that are worth a thread of their own: about a millisecond's.
 template <class T>
 std::size_t blocks_per_thread(const kernels::PackedMatrix<T>& matrix, std::size_t lanes) {
@@ -139,7 +129,7 @@ PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, Tensor
   const std::size_t lanes = kernels::packed_gemm<T>().lanes;
   const std::size_t units = w.dim(0);
   const std::size_t depth = w.dim(1), state_depth = u ? u.dim(1) : 0;
-  const std::size_t vectors = vectors_of<T>(units, depth + state_depth, lanes);
+  const std::size_t vectors = plain_vectors<T>(units, depth + state_depth, lanes);
   PackedWeights<T> packed = make<T>(vectors, units, vectors * lanes, depth, state_depth);
   parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
                   [&](std::size_t begin, std::size_t end) {
@@ -157,11 +147,48 @@ PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, Tensor
 }
 
 template <class T>
+PackedWeights<T> pack_sums(std::size_t vectors, std::span<const TensorView<const T>> weights,
+                           std::span<const TensorView<const T>> biases) {
+  const std::size_t lanes = kernels::packed_gemm<T>().lanes;
+  const std::size_t units = weights[0].dim(0), depth = weights[0].dim(1), width = vectors * lanes;
+  PackedWeights<T> packed = make<T>(weights.size() * vectors, units, width, depth, 0);
+  const std::size_t gates = packed.matrix.gates;
+  const auto pack_block = [&](std::size_t block) {
+    for (std::size_t sum = 0; sum < weights.size(); ++sum) {
+      const TensorView<const T> w = weights[sum];
+      const std::size_t first = block * width, count = std::min(width, units - first);
+      if (w.stride(0) == 1) {  // a transposed matrix: a column's units lie side by side
+        T* to = packed.weights.data() + (block * depth * gates + sum * vectors) * lanes;
+        for (std::size_t k = 0; k < depth; ++k, to += gates * lanes) {
+          std::copy_n(&w(first, k), count, to);
+          std::fill_n(to + count, width - count, T{0});
+        }
+        continue;
+      }
+      for (std::size_t v = 0; v < vectors; ++v) {
+        const std::size_t unit = std::min(first + v * lanes, units);
+        pack_vectors<T>(packed, block, sum * vectors + v, unit, std::min(lanes, units - unit), w, {});
+      }
+    }
+  };
+  parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t block = begin; block < end; ++block) pack_block(block);
+                  });
+  for (std::size_t sum = 0; sum < biases.size(); ++sum) {
+    for (std::size_t unit = 0; unit < units && biases[sum]; ++unit) {
+      packed.bias(unit / width, sum * vectors + unit % width / lanes, unit % lanes) = biases[sum](unit);
+    }
+  }
+  return packed;
+}
+
+template <class T>
 PackedWeights<T> pack_transposed(TensorView<const T> w, std::span<const std::size_t> order) {
   SLUICE_DCHECK(w.rank() == 2 && w.stride(1) == 1);
   const std::size_t lanes = kernels::packed_gemm<T>().lanes;
   const std::size_t units = w.dim(1), depth = order.size();
-  const std::size_t vectors = vectors_of<T>(units, depth, lanes);
+  const std::size_t vectors = plain_vectors<T>(units, depth, lanes);
   const std::size_t width = vectors * lanes;
   PackedWeights<T> packed = make<T>(vectors, units, width, depth, 0);
   parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
@@ -182,6 +209,10 @@ PackedWeights<T> pack_transposed(TensorView<const T> w, std::span<const std::siz
 
 template PackedWeights<float> pack_transposed(TensorView<const float>, std::span<const std::size_t>);
 template PackedWeights<double> pack_transposed(TensorView<const double>, std::span<const std::size_t>);
+template PackedWeights<float> pack_sums(std::size_t, std::span<const TensorView<const float>>,
+                                        std::span<const TensorView<const float>>);
+template PackedWeights<double> pack_sums(std::size_t, std::span<const TensorView<const double>>,
+                                         std::span<const TensorView<const double>>);
 template PackedWeights<float> pack_gates(std::size_t, TensorView<const float>, TensorView<const float>,
                                          TensorView<const float>, TensorView<const float>, bool);
 template PackedWeights<double> pack_gates(std::size_t, TensorView<const double>, TensorView<const double>,

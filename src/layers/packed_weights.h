@@ -3,6 +3,7 @@
 // on the lane count, so what packed them runs them. Layouts: kernels/packed_gemm.h.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 
@@ -44,6 +45,24 @@ template <class T>
 PackedWeights<T> pack_plain(TensorView<const T> w, TensorView<const T> u, TensorView<const T> bias,
                             TensorView<const T> bias_hh);
 
+/// Packs sums that take the same input: block b has the units [b*vectors*lanes, ..) of all of them, as
+/// [sum][vector].
+///   weights  [units, I] each, any strides
+///   biases   [units] each, or null
+template <class T>
+PackedWeights<T> pack_sums(std::size_t vectors, std::span<const TensorView<const T>> weights,
+                           std::span<const TensorView<const T>> biases);
+
+/// How many neighbouring vectors of units a block of a plain matrix has. Four run best; fewer where they
+/// would be empty, or where so deep a block would not stay in the second cache while all rows go over it.
+template <class T>
+std::size_t plain_vectors(std::size_t units, std::size_t depth, std::size_t lanes) {
+  constexpr std::size_t kBlockBytes = std::size_t{640} << 10;
+  std::size_t vectors = std::clamp<std::size_t>((units + lanes - 1) / lanes, 1, 4);
+  while (vectors > 2 && vectors * depth * lanes * sizeof(T) > kBlockBytes) --vectors;
+  return vectors;
+}
+
 /// A row that is not there: zeros.
 inline constexpr std::size_t kNoRow = static_cast<std::size_t>(-1);
 
@@ -54,6 +73,10 @@ PackedWeights<T> pack_transposed(TensorView<const T> w, std::span<const std::siz
 
 extern template PackedWeights<float> pack_transposed(TensorView<const float>, std::span<const std::size_t>);
 extern template PackedWeights<double> pack_transposed(TensorView<const double>, std::span<const std::size_t>);
+extern template PackedWeights<float> pack_sums(std::size_t, std::span<const TensorView<const float>>,
+                                               std::span<const TensorView<const float>>);
+extern template PackedWeights<double> pack_sums(std::size_t, std::span<const TensorView<const double>>,
+                                                std::span<const TensorView<const double>>);
 extern template PackedWeights<float> pack_gates(std::size_t, TensorView<const float>, TensorView<const float>,
                                                 TensorView<const float>, TensorView<const float>, bool);
 extern template PackedWeights<double> pack_gates(std::size_t, TensorView<const double>,

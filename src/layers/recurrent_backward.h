@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "layers/custom_backward_programs.h"
 #include "layers/packed_linear.h"
 #include "layers/packed_weights.h"
 #include "layers/recurrent_net.h"
@@ -47,6 +48,7 @@ class RecurrentBackward {
     std::optional<PackedWeights<T>>
         second;                           // of weight_hr; of weight_hh's n, for a GRU with its reset before
     std::vector<PackedLinear<T>> inputs;  // of weight_ih, one a list of gradients
+    std::unique_ptr<const CustomBackwardPrograms<T>> custom;  // or all of it
   };
   const RecurrentNet<T>* net_;
   RecurrentOptions options_;

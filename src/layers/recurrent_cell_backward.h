@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way back through one layer and direction of a recorded call: the walk from the last step to the first,
-// and the products that follow it. Some steps are walked, multiplied and forgotten before those ahead of them
-// in time, so that what they leave for the products stays in the cache that cores share. For
-// recurrent_backward.cc.
+// The way back through one layer and direction of a recorded call of a built-in cell: the walk from the last
+// step to the first, and the products that follow it. For recurrent_backward.cc.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "core/threads.h"
+#include "layers/backward_steps.h"
 #include "layers/gate_measure.h"
 #include "layers/packed_linear.h"
 #include "layers/packed_weights.h"
-#include "layers/recurrent_net.h"
-#include "layers/recurrent_record.h"
 #include "layers/weight_gradient.h"
 #include "layers/zoneout.h"
 #include "sluice/tensor.h"
@@ -45,6 +41,7 @@ inline GradientLists lists_of(CellKind kind) noexcept {
       return {{0, 2}, GateRange{2, 1}, true, true};
     case CellKind::kRnnTanh:
     case CellKind::kRnnRelu:
+    case CellKind::kCustom:
       break;
   }
   return {{0, 1}, std::nullopt, true, false};
@@ -61,57 +58,29 @@ inline std::vector<std::size_t> list_order(GateRange gates, std::size_t units, s
   return order;
 }
 
-template <class T>
-void add_to(const T* from, T* to, std::size_t n) noexcept {
-  for (std::size_t i = 0; i < n; ++i) to[i] += from[i];
-}
-
 /// The same bits at any number of threads.
 template <class T>
-class RecurrentCellBackward {
+class RecurrentCellBackward : BackwardSteps<T> {
+  using Base = BackwardSteps<T>;
+  using Base::call_, Base::layer_, Base::direction_, Base::index_, Base::first_step_, Base::last_step_,
+      Base::first_time_, Base::at, Base::time, Base::times;
+  using typename Base::RowGroup;
+
  public:
-  // What does not change from cell to cell.
-  struct Call {
-    const RecurrentRecord<T>& record;
-    const RecurrentOptions& options;
-    const kernels::PackedGemm<T>& kernels;
-    std::size_t steps;
-    std::size_t batch;
-    int threads;
-
-    std::size_t length(std::size_t row) const noexcept {
-      return record.lengths.empty() ? steps : static_cast<std::size_t>(record.lengths[row]);
-    }
-    bool is_ragged() const noexcept { return !record.lengths.empty(); }
-  };
-
-  RecurrentCellBackward(const Call& call, std::size_t layer, std::size_t direction,
+  RecurrentCellBackward(const BackwardCall<T>& call, std::size_t layer, std::size_t direction,
                         const PackedWeights<T>& state, const PackedWeights<T>* second,
                         GateMeasure<T>* measure, const Zoneout<T>* zoneout)
-      : call_(call),
-        layer_(layer),
-        direction_(direction),
-        index_(layer * call.options.directions() + direction),
+      : Base(call, layer, direction, width_of(call, true) + width_of(call, false),
+             width_of(call, true) * (call.options.layer_input_size(layer) + call.options.state_size())),
         lists_(lists_of(call.options.kind)),
         state_(state),
         second_(second),
         measure_(measure),
         zoneout_(zoneout) {
-    const std::size_t lanes = call.kernels.lanes;
-    padded_ = (call.options.hidden_size + lanes - 1) / lanes * lanes;
-    const std::size_t width = lists_.state.count * padded_;
-    const std::size_t second_width = lists_.second ? lists_.second->count * padded_ : 0;
-    // A row's steps of the second direction begin at its own end: other rows' are at other times.
-    const std::size_t step_size = call.batch * (width + second_width);
-    const std::size_t sums = width * (call.options.layer_input_size(layer) + call.options.state_size());
-    const std::size_t least = std::max(kChunkBytes / sizeof(T), kChunkSums * sums);
-    const std::size_t most = (least + step_size - 1) / step_size;
-    const std::size_t chunks = direction == 1 && call.is_ragged() ? 1 : (call.steps + most - 1) / most;
-    chunks_ = std::max<std::size_t>(chunks, 1);
-    const std::size_t longest = (call.steps + chunks_ - 1) / chunks_;
+    const std::size_t width = width_of(call, true), longest = this->longest_chunk();
     pre_ = Tensor<T>::uninitialized({longest, call.batch, width});
-    if (lists_.second) pre_second_ = Tensor<T>::uninitialized({longest, call.batch, second_width});
-    if (chunks_ > 1) seam_ = Tensor<T>::uninitialized({call.batch, width});
+    if (lists_.second) pre_second_ = Tensor<T>::uninitialized({longest, call.batch, width_of(call, false)});
+    if (this->chunks() > 1) seam_ = Tensor<T>::uninitialized({call.batch, width});
     if (zoneout != nullptr) {
       const std::size_t H = call.options.hidden_size, state_size = call.options.state_size();
       grad_h_ = Tensor<T>({call.batch, state_size});
@@ -128,21 +97,13 @@ class RecurrentCellBackward {
     grad_h0_ = Tensor<T>({batch, call.options.state_size()});
   }
 
-  // Gradients from outside: of the layer's output [T, B, D*H_out] and c [T, B, D*H], and of the cell's final
-  // states [B, H_out] and [B, H]; null for none.
-  struct Outer {
-    TensorView<const T> output;
-    TensorView<const T> c_sequence;
-    const T* h_n = nullptr;
-    const T* c_n = nullptr;
-  };
   // Adds to the gradients of the cell's `parameters`, in the order of cell_parameters, and, unless `grad_x`
   // is null, the gradient of x [T, B, I] to that; the first direction begins it.
-  void run(const Outer& outer, TensorView<const T> x, std::span<const TensorView<T>> parameters,
+  void run(const OuterGradients<T>& outer, TensorView<const T> x, std::span<const TensorView<T>> parameters,
            const std::vector<PackedLinear<T>>& inputs, Tensor<T>& grad_x) {
     const std::size_t batch = call_.batch, H = call_.options.hidden_size;
     if (outer.c_n != nullptr) std::copy_n(outer.c_n, batch * H, carry_.data());
-    const std::vector<RowGroup> groups = make_groups();
+    const std::vector<RowGroup> groups = this->make_groups(pre_.dim(2) * call_.options.state_size());
     const bool has_bias = call_.options.has_bias;
     const TensorView<T> bias_ih = has_bias ? parameters[2] : TensorView<T>();
     const TensorView<T> bias_hh = has_bias ? parameters[3] : TensorView<T>();
@@ -153,7 +114,7 @@ class RecurrentCellBackward {
     WeightGradient<T> state_second(second, H, parameters[1], bias_hh);
     // One gate of P units.
     WeightGradient<T> projection(GateRange{}, call_.options.proj_size, parameters.back(), TensorView<T>());
-    for (std::size_t chunk = chunks_; chunk-- > 0;) {
+    for (std::size_t chunk = this->chunks(); chunk-- > 0;) {
       begin_chunk(chunk);
       parallel_ranges(groups.size(), 1, call_.threads, [&](std::size_t begin, std::size_t end) {
         for (std::size_t group = begin; group < end; ++group) walk_rows(groups[group], outer);
@@ -163,13 +124,13 @@ class RecurrentCellBackward {
       const TensorView<const T> list_second =
           lists_.second ? pre_second_.view().narrow(0, 0, times()) : TensorView<const T>();
       if (parameters[0] || bias_ih) {
-        const Tensor<T> features = transposed_features(x.narrow(0, first_time_, times()),
-                                                       call_.record.lengths, call_.threads, first_time_);
+        const Tensor<T> features = this->transposed_chunk(x, 0, x.dim(2));
         if (lists_.state_takes_x) input.add(features, list, is_last, call_.threads);
         if (lists_.second) input_second.add(features, list_second, is_last, call_.threads);
       }
       if (parameters[1] || bias_hh) {
-        state.add(transposed_state(), list, is_last, call_.threads);
+        state.add(this->transposed_before(this->h_states(), 0, call_.options.state_size()), list, is_last,
+                  call_.threads);
         if (lists_.second_takes_h)
           state_second.add(transposed_scratch(), list_second, is_last, call_.threads);
       }
@@ -177,7 +138,14 @@ class RecurrentCellBackward {
         const Tensor<T> padded = padded_gradients<T>(projected_.view().narrow(0, 0, times()), {});
         projection.add(transposed_scratch(), padded.view(), is_last, call_.threads);
       }
-      if (!grad_x.is_null()) add_input_gradient(inputs, grad_x);
+      if (grad_x.is_null()) continue;
+      std::size_t i = 0;
+      const auto add = [&](TensorView<const T> of) {
+        this->add_input_gradient(inputs[i], of, grad_x, 0, direction_ == 0 && i == 0);
+        ++i;
+      };
+      if (lists_.state_takes_x) add(list);
+      if (lists_.second) add(list_second);
     }
   }
 
@@ -185,109 +153,34 @@ class RecurrentCellBackward {
   const Tensor<T>& grad_c0() const noexcept { return carry_; }    // [B, H], LSTM
 
  private:
-  // Lists of a chunk have at least so many bytes, and so many times those of the sums of the weights'
-  // gradients, which each chunk reads and writes.
-  static constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
-  static constexpr std::size_t kChunkSums = 2;
-
-  // Rows that one thread walks with, in order of falling length.
-  struct RowGroup {
-    std::vector<std::size_t> rows;
-    std::size_t longest = 0;  // the first one's length
-  };
-  std::vector<RowGroup> make_groups() const {
-    const std::size_t batch = call_.batch;
-    std::vector<std::size_t> order(batch);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return call_.length(a) > call_.length(b); });
-    const std::size_t operations = call_.steps * pre_.dim(2) * call_.options.state_size() + 1;
-    const std::size_t most = std::max<std::size_t>(batch * operations / kOperationsPerThread, 1);
-    const std::size_t count =
-        std::min({batch, most, static_cast<std::size_t>(most > 1 ? thread_limit(call_.threads) : 1)});
-    std::vector<RowGroup> groups(count);
-    // Dealt out one by one, so that groups have as many rows as each other at every step.
-    for (std::size_t i = 0; i < batch; ++i) groups[i % count].rows.push_back(order[i]);
-    for (RowGroup& group : groups) group.longest = call_.length(group.rows[0]);
-    return groups;
+  // Of a row of the list that goes with h, and of the second one.
+  static std::size_t width_of(const BackwardCall<T>& call, bool is_first) noexcept {
+    const GradientLists lists = lists_of(call.options.kind);
+    const std::size_t lanes = call.kernels.lanes;
+    const std::size_t gates = is_first ? lists.state.count : lists.second ? lists.second->count : 0;
+    return gates * ((call.options.hidden_size + lanes - 1) / lanes * lanes);
   }
-
-  // Steps [first_step_, last_step_), whose times begin with first_time_.
   void begin_chunk(std::size_t chunk) noexcept {
-    if (chunk + 1 < chunks_) {
-      const T* const list = at(pre_, time_of_seam(), 0);
-      std::copy_n(list, seam_.size(), seam_.data());
+    if (chunk + 1 < this->chunks()) {
+      std::copy_n(at(pre_, this->time_of_seam(), 0), seam_.size(), seam_.data());
     }
-    first_step_ = call_.steps * chunk / chunks_;
-    last_step_ = call_.steps * (chunk + 1) / chunks_;
-    first_time_ = direction_ == 0 ? first_step_ : call_.steps - last_step_;
-    // Past a row's length there is no gradient.
-    for (std::size_t row = 0; row < call_.batch && call_.is_ragged(); ++row) {
-      for (std::size_t t = std::max(call_.length(row), first_time_); t < first_time_ + times(); ++t) {
-        std::fill_n(at(pre_, t, row), pre_.dim(2), T{0});
-        if (lists_.second) std::fill_n(at(pre_second_, t, row), pre_second_.dim(2), T{0});
-        if (call_.options.proj_size > 0) std::fill_n(at(projected_, t, row), projected_.dim(2), T{0});
-      }
-    }
-  }
-  std::size_t times() const noexcept { return last_step_ - first_step_; }
-  // Of the chunk's first step, which the step before it, in the next chunk, comes from.
-  std::size_t time_of_seam() const noexcept {
-    return direction_ == 0 ? first_time_ : first_time_ + times() - 1;
-  }
-
-  // Adds the gradient of x of this chunk.
-  void add_input_gradient(const std::vector<PackedLinear<T>>& inputs, Tensor<T>& grad_x) const {
-    const std::size_t rows = times() * call_.batch;
-    T* const grad = &grad_x(first_time_, 0, 0);
-    bool is_first = direction_ == 0;
-    std::size_t i = 0;
-    const auto add = [&](const Tensor<T>& list) {
-      const PackedLinear<T>& linear = inputs[i++];
-      const auto in = static_cast<std::ptrdiff_t>(linear.in()),
-                 out = static_cast<std::ptrdiff_t>(linear.out());
-      if (is_first) {
-        linear.run(list.data(), in, grad, out, rows, call_.threads);
-        is_first = false;
-        return;
-      }
-      Tensor<T> more = Tensor<T>::uninitialized({times(), call_.batch, grad_x.dim(2)});
-      linear.run(list.data(), in, more.data(), out, rows, call_.threads);
-      parallel_ranges(more.size(), kMovesPerThread, call_.threads, [&](std::size_t begin, std::size_t end) {
-        add_to(more.data() + begin, grad + begin, end - begin);
-      });
-    };
-    if (lists_.state_takes_x) add(pre_);
-    if (lists_.second) add(pre_second_);
-  }
-
-  std::size_t time(std::size_t row, std::size_t step) const noexcept {
-    return direction_ == 0 ? step : call_.length(row) - 1 - step;
+    this->set_chunk(chunk);
+    for (Tensor<T>* list : {&pre_, &pre_second_, &projected_}) this->clear_past_lengths_of(*list);
   }
   bool carries_h() const noexcept {
     return call_.options.kind == CellKind::kGru || call_.options.kind == CellKind::kGruBefore;
   }
   const T* output_of(std::size_t row, std::size_t step) const noexcept {
-    const Tensor<T>& outputs = call_.record.outputs[layer_];
-    return outputs.data() + (time(row, step) * call_.batch + row) * outputs.dim(2) +
-           direction_ * call_.options.state_size();
-  }
-  const T* c_of(std::size_t row, std::size_t step) const noexcept {
-    const Tensor<T>& cells = call_.record.cells[layer_];
-    return cells.data() + (time(row, step) * call_.batch + row) * cells.dim(2) +
-           direction_ * call_.options.hidden_size;
+    return this->state_at(this->h_states(), row, step);
   }
   const T* h_before(std::size_t row, std::size_t step) const noexcept {
-    if (step > 0) return output_of(row, step - 1);
-    return call_.record.h0.data() + (index_ * call_.batch + row) * call_.options.state_size();
+    return this->state_before(this->h_states(), row, step);
+  }
+  const T* c_of(std::size_t row, std::size_t step) const noexcept {
+    return this->state_at(this->c_states(), row, step);
   }
   const T* c_before(std::size_t row, std::size_t step) const noexcept {
-    if (step > 0) return c_of(row, step - 1);
-    return call_.record.c0.data() + (index_ * call_.batch + row) * call_.options.hidden_size;
-  }
-  // Where a list of this chunk has a row's gradients of a time.
-  T* at(Tensor<T>& list, std::size_t time, std::size_t row) const noexcept {
-    return list.data() + ((time - first_time_) * list.dim(1) + row) * list.dim(2);
+    return this->state_before(this->c_states(), row, step);
   }
 
   // All but `later`, `grad`.
@@ -313,12 +206,14 @@ class RecurrentCellBackward {
       case CellKind::kRnnRelu:
         made.state = output_of(row, step);
         break;
+      case CellKind::kCustom:
+        break;
     }
     return made;
   }
 
   // The chunk's steps of some rows.
-  void walk_rows(const RowGroup& group, const Outer& outer) {
+  void walk_rows(const RowGroup& group, const OuterGradients<T>& outer) {
     const std::vector<std::size_t>& order = group.rows;
     const std::size_t H = call_.options.hidden_size, state_size = call_.options.state_size();
     const Tensor<T> zeros({pre_.dim(2)});
@@ -370,7 +265,8 @@ class RecurrentCellBackward {
       if (carries_h()) add_to(rows[i].carry, to[i], state_size);
       if (zoneout_ != nullptr) add_to(old_h_.data() + row * state_size, to[i], state_size);
       measure_->add_gradient(time(row, step), row, to[i], state_size);
-      measure_->count(row, rows[i].kept, output_of(row, step));
+      // A plain RNN keeps nothing but h.
+      measure_->count(row, rows[i].kept != nullptr ? rows[i].kept : output_of(row, step));
     }
   }
 
@@ -418,6 +314,8 @@ class RecurrentCellBackward {
         break;
       case CellKind::kRnnRelu:
         kernels.rnn_relu_backward(state.matrix, rows.data(), active, sweep(state));
+        break;
+      case CellKind::kCustom:
         break;
     }
     if (zoneout_ != nullptr) end_zoned_step(order, active);
@@ -503,43 +401,11 @@ class RecurrentCellBackward {
     }
   }
 
-  // h of the step before each of the chunk, [H_out + 1, T*B].
-  Tensor<T> transposed_state() const {
-    const std::size_t state_size = call_.options.state_size(), batch = call_.batch;
-    const Tensor<T>& outputs = call_.record.outputs[layer_];
-    const T* const h0 = call_.record.h0.data() + index_ * batch * state_size;
-    Tensor<T> all = transposed_steps<T>(
-        times(), batch, state_size,
-        [&](std::size_t i) {
-          const std::size_t t = first_time_ + i;
-          const bool is_first = direction_ == 0 ? t == 0 : t + 1 == call_.steps;
-          if (is_first) return FeatureRows<T>{h0, static_cast<std::ptrdiff_t>(state_size)};
-          const std::size_t before = direction_ == 0 ? t - 1 : t + 1;
-          return FeatureRows<T>{outputs.data() + before * batch * outputs.dim(2) + direction_ * state_size,
-                                static_cast<std::ptrdiff_t>(outputs.dim(2))};
-        },
-        call_.threads);
-    // The second direction begins where a row ends; then there is one chunk.
-    for (std::size_t row = 0; direction_ == 1 && row < call_.record.lengths.size(); ++row) {
-      if (call_.length(row) == 0) continue;
-      const std::size_t column = (call_.length(row) - 1) * batch + row;
-      for (std::size_t f = 0; f < state_size; ++f) all(f, column) = h0[row * state_size + f];
-    }
-    clear_past_lengths(all, call_.record.lengths, first_time_);
-    return all;
-  }
   // r h, or m, of each step of the chunk: the first H elements of its scratch, [H + 1, T*B].
   Tensor<T> transposed_scratch() const {
-    const Tensor<T>& scratch = call_.record.scratch[index_];
-    return transposed_features<T>(
-        scratch.view().narrow(0, first_time_, times()).narrow(2, 0, call_.options.hidden_size),
-        call_.record.lengths, call_.threads, first_time_);
+    return this->transposed_chunk(call_.record.scratch[index_].view(), 0, call_.options.hidden_size);
   }
 
-  const Call& call_;
-  std::size_t layer_;
-  std::size_t direction_;
-  std::size_t index_;  // layer * directions + direction
   GradientLists lists_;
   const PackedWeights<T>& state_;
   const PackedWeights<T>* second_;
@@ -547,22 +413,17 @@ class RecurrentCellBackward {
   const Zoneout<T>* zoneout_;           // null: none
   static constexpr T kNoGradient[1]{};  // what no_weights_ reads
   PackedWeights<T> no_weights_;         // [H_out, 1] zeros, in place of state_
-  std::size_t padded_ = 0;              // hidden_size in whole vectors
-  std::size_t chunks_ = 1;
-  std::size_t first_step_ = 0;
-  std::size_t last_step_ = 0;
-  std::size_t first_time_ = 0;
-  Tensor<T> pre_;         // [chunk, B, list]
-  Tensor<T> pre_second_;  // [chunk, B, list]
-  Tensor<T> projected_;   // [chunk, B, P]: gradients of h
-  Tensor<T> seam_;        // [B, list] of the step after the chunk
-  Tensor<T> carry_;       // [B, H]
-  Tensor<T> last_;        // [B, H_out]: gradients of the last step's output and of h_n
-  Tensor<T> grad_h0_;     // [B, H_out]
-  Tensor<T> grad_h_;      // zoneout: [B, H_out], of the new h
-  Tensor<T> old_h_;       // [B, H_out], of the old h by its share
-  Tensor<T> old_c_;       // [B, H], of the old c
-  Tensor<T> new_c_;       // [B, H]
+  Tensor<T> pre_;                       // [chunk, B, list]
+  Tensor<T> pre_second_;                // [chunk, B, list]
+  Tensor<T> projected_;                 // [chunk, B, P]: gradients of h
+  Tensor<T> seam_;                      // [B, list] of the step after the chunk
+  Tensor<T> carry_;                     // [B, H]
+  Tensor<T> last_;                      // [B, H_out]: gradients of the last step's output and of h_n
+  Tensor<T> grad_h0_;                   // [B, H_out]
+  Tensor<T> grad_h_;                    // zoneout: [B, H_out], of the new h
+  Tensor<T> old_h_;                     // [B, H_out], of the old h by its share
+  Tensor<T> old_c_;                     // [B, H], of the old c
+  Tensor<T> new_c_;                     // [B, H]
 };
 
 }  // namespace sluice

@@ -53,15 +53,18 @@ RecurrentNet<T>::RecurrentNet(const RecurrentOptions& options, const StateDict<T
   check_options(options);
   for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
     for (std::size_t direction = 0; direction < options.directions(); ++direction) {
-      std::array<TensorView<const T>, 5> found{};
-      std::size_t n = 0;
+      std::vector<TensorView<const T>> found;
       for (const ParameterInfo& info : cell_parameters(layer, direction)) {
-        found[n++] = weights.at(info.name, info.shape);
+        found.push_back(weights.at(info.name, info.shape));
+      }
+      if (options.kind == CellKind::kCustom) {
+        cells_.emplace_back(options.form(layer), found);
+        continue;
       }
       CellWeights<T> parts;
       parts.weight_ih = found[0];
       parts.weight_hh = found[1];
-      n = 2;
+      std::size_t n = 2;
       if (options.has_bias) {
         parts.bias_ih = found[2];
         parts.bias_hh = found[3];
@@ -79,8 +82,13 @@ std::vector<ParameterInfo> RecurrentNet<T>::cell_parameters(std::size_t layer, s
   if (options_.names == ParameterNames::kLayers) {
     suffix = "_l" + std::to_string(layer) + (direction == 1 ? "_reverse" : "");
   }
+  const auto name = [&](const std::string& stem) { return prefix_ + stem + suffix; };
+  if (options_.kind == CellKind::kCustom) {
+    std::vector<ParameterInfo> parameters = options_.form(layer).lowered.parameters;
+    for (ParameterInfo& info : parameters) info.name = name(info.name);
+    return parameters;
+  }
   const std::size_t rows = Shape({gate_count(options_.kind), options_.hidden_size}).size();
-  const auto name = [&](const char* stem) { return prefix_ + stem + suffix; };
   std::vector<ParameterInfo> parameters{{name("weight_ih"), Shape({rows, options_.layer_input_size(layer)})},
                                         {name("weight_hh"), Shape({rows, options_.state_size()})}};
   if (options_.has_bias) {
@@ -113,12 +121,7 @@ std::size_t RecurrentNet<T>::output_size(std::size_t input_size) const {
 template <class T>
 double RecurrentNet<T>::flops_per_step() const noexcept {
   double multiply_adds = 0;
-  for (const PackedCell<T>& cell : cells_) {
-    const auto hidden = static_cast<double>(cell.hidden_size());
-    multiply_adds += static_cast<double>(gate_count(cell.kind())) * hidden *
-                     static_cast<double>(cell.input_size() + cell.state_size());
-    if (cell.has_projection()) multiply_adds += hidden * static_cast<double>(cell.state_size());
-  }
+  for (const PackedCell<T>& cell : cells_) multiply_adds += cell.multiply_adds();
   return 2 * multiply_adds;
 }
 
@@ -127,9 +130,9 @@ RecurrentShape RecurrentNet<T>::shape(std::size_t steps, std::size_t batch) cons
   return {.steps = steps,
           .batch = batch,
           .input_size = options_.input_size,
-          .hidden_size = options_.hidden_size,
+          .hidden_size = cells_[0].units(),
           .state_size = options_.state_size(),
-          .gates = gate_count(options_.kind),
+          .gates = cells_[0].gates(),
           .directions = options_.directions(),
           .layers = options_.num_layers,
           .stages = cells_[0].stages(),
@@ -144,9 +147,9 @@ void RecurrentNet<T>::check_input(std::string_view call, TensorView<const T> x, 
   const std::size_t cells = cells_.size();
   if (in.h0)
     check_shape(call, "h0", in.h0.shape(), state_shape(x.rank(), cells, batch, options_.state_size()));
-  if (options_.kind == CellKind::kLstm) {
+  if (options_.c_size() > 0) {
     if (in.c0) {
-      check_shape(call, "c0", in.c0.shape(), state_shape(x.rank(), cells, batch, options_.hidden_size));
+      check_shape(call, "c0", in.c0.shape(), state_shape(x.rank(), cells, batch, options_.c_size()));
     }
   } else {
     if (in.c0) throw Error(std::string(call) + ": c0 is given, but only an LSTM has a cell state");
@@ -185,6 +188,9 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
   const std::size_t steps = sequence.dim(0);
   const std::size_t batch = sequence.dim(1);
   check_input(call, x, in, steps, batch);
+  if (record != nullptr && options_.kind == CellKind::kCustom && !options_.form(0).backward) {
+    throw Error(call + ": " + options_.form(0).why_no_backward);
+  }
 
   // The kernels read features that lie side by side.
   Tensor<T> copy;
@@ -193,7 +199,7 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
     sequence = copy.view();
   }
   const std::size_t directions = options_.directions();
-  const bool has_c = options_.kind == CellKind::kLstm;
+  const bool has_c = options_.c_size() > 0;
   const auto make_sequence = [&](Tensor<T>& old, std::size_t features) {
     const Shape shape = sequence_shape(rank, layout, steps, batch, directions * features);
     if (old.is_null() || old.shape() != shape) old = Tensor<T>::uninitialized(shape);
@@ -215,11 +221,11 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
   make_sequence(out.output, options_.state_size());
   // Both before either replaces what the other's initial value may lie in.
   Tensor<T> h_n = make_state(out.h_n, in.h0, options_.state_size());
-  Tensor<T> c_n = has_c ? make_state(out.c_n, in.c0, options_.hidden_size) : Tensor<T>();
+  Tensor<T> c_n = has_c ? make_state(out.c_n, in.c0, options_.c_size()) : Tensor<T>();
   out.h_n = std::move(h_n);
   out.c_n = std::move(c_n);
   if (in.cell_sequence) {
-    make_sequence(out.c_sequence, options_.hidden_size);
+    make_sequence(out.c_sequence, options_.c_size());
   } else {
     out.c_sequence = {};
   }
@@ -282,7 +288,7 @@ void RecurrentNet<T>::start_record(TensorView<const T> x, const RecurrentInput<T
                                    RecurrentRecord<T>& record) const {
   const std::size_t steps = x.dim(0);
   const std::size_t batch = x.dim(1);
-  const bool has_c = options_.kind == CellKind::kLstm;
+  const bool has_c = options_.c_size() > 0;
   RecurrentRecord<T> made;
   made.random = record.random;
   made.recompute = record.recompute;
@@ -293,7 +299,7 @@ void RecurrentNet<T>::start_record(TensorView<const T> x, const RecurrentInput<T
     return std::move(copy).reshaped({cells_.size(), batch, features});
   };
   made.h0 = state(in.h0, options_.state_size());
-  if (has_c) made.c0 = state(in.c0, options_.hidden_size);
+  if (has_c) made.c0 = state(in.c0, options_.c_size());
   made.outputs.resize(options_.num_layers);
   made.cells.resize(has_c ? options_.num_layers : 0);
   made.kept.resize(cells_.size());
@@ -311,11 +317,11 @@ template <class T>
 void RecurrentNet<T>::make_room(std::size_t layer, RecurrentRecord<T>& record) const {
   const std::size_t steps = record.x.dim(0), batch = record.x.dim(1), directions = options_.directions();
   if (!record.cells.empty()) {
-    record.cells[layer] = Tensor<T>({steps, batch, directions * options_.hidden_size});
+    record.cells[layer] = Tensor<T>({steps, batch, directions * options_.c_size()});
   }
   for (std::size_t index = layer * directions; index < (layer + 1) * directions; ++index) {
     record.kept[index] = Tensor<T>::uninitialized({steps, batch, cells_[index].kept_size()});
-    record.scratch[index] = Tensor<T>::uninitialized({steps, batch, cells_[index].scratch_size()});
+    record.scratch[index] = Tensor<T>::uninitialized({steps, batch, cells_[index].kept_scratch_size()});
   }
 }
 
@@ -349,7 +355,7 @@ Zoneout<T> RecurrentNet<T>::zoneout(std::size_t layer, const RecurrentRecord<T>&
     return ZoneoutShare<T>(p, random, Shape{record.x.dim(0), record.x.dim(1), D * features}, threads);
   };
   if (options_.zoneout_h > 0) made.h = share(options_.zoneout_h, options_.state_size());
-  if (options_.zoneout_c > 0) made.c = share(options_.zoneout_c, options_.hidden_size);
+  if (options_.zoneout_c > 0) made.c = share(options_.zoneout_c, options_.c_size());
   return made;
 }
 
@@ -370,7 +376,7 @@ void RecurrentNet<T>::run_layers(const RecurrentCall<T>& work, int threads) cons
       one.c_sequence = {};
     }
     one.h_n += layer * states * options_.state_size();
-    if (one.c_n != nullptr) one.c_n += layer * states * options_.hidden_size;
+    if (one.c_n != nullptr) one.c_n += layer * states * options_.c_size();
     if (record.recompute) {
       one.record = nullptr;
     } else {

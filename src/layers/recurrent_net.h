@@ -2,6 +2,7 @@
 // The machinery behind LSTM, GRU, RNN and their cells: parameters, checks, and calls over whole sequences.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -9,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "layers/cell_form.h"
 #include "layers/dropout_mask.h"
 #include "layers/packed_cell.h"
 #include "layers/recurrent_plan.h"
@@ -26,7 +28,7 @@ namespace sluice {
 enum class ParameterNames { kLayers, kCell };
 
 struct RecurrentOptions {
-  std::string_view type;  ///< for messages: "LSTM"
+  std::string_view type{};  ///< for messages: "LSTM"
   CellKind kind = CellKind::kLstm;
   ParameterNames names = ParameterNames::kLayers;
   std::size_t input_size = 0;
@@ -39,6 +41,8 @@ struct RecurrentOptions {
   bool has_variational_dropout = false;
   double zoneout_h = 0;
   double zoneout_c = 0;  ///< LSTM
+  /// A custom cell: for the input of the first layer, and for that of the others.
+  std::shared_ptr<const std::array<CellForm, 2>> forms{};
 
   bool drops_out() const noexcept { return dropout > 0 && num_layers > 1; }
   bool zones_out() const noexcept { return zoneout_h > 0 || zoneout_c > 0; }
@@ -49,6 +53,11 @@ struct RecurrentOptions {
   }
   std::size_t directions() const noexcept { return is_bidirectional ? 2 : 1; }
   std::size_t state_size() const noexcept { return proj_size > 0 ? proj_size : hidden_size; }
+  const CellForm& form(std::size_t layer) const noexcept { return (*forms)[layer == 0 ? 0 : 1]; }
+  /// Elements of c: of an LSTM, and of a custom cell's states that are not its output.
+  std::size_t c_size() const noexcept {
+    return kind == CellKind::kLstm ? hidden_size : kind == CellKind::kCustom ? form(0).c_size : 0;
+  }
   /// Features that layer `layer` takes.
   std::size_t layer_input_size(std::size_t layer) const noexcept {
     return layer == 0 ? input_size : directions() * state_size();
@@ -90,7 +99,8 @@ class RecurrentNet {
 
   const RecurrentOptions& options() const noexcept { return options_; }
   const std::string& prefix() const noexcept { return prefix_; }
-  /// The parameters of one cell, in order: weight_ih, weight_hh, bias_ih and bias_hh, weight_hr.
+  /// The parameters of one cell, in order: weight_ih, weight_hh, bias_ih and bias_hh, weight_hr; or a custom
+  /// cell's.
   std::vector<ParameterInfo> cell_parameters(std::size_t layer, std::size_t direction) const;
   const PackedCell<T>& cell(std::size_t layer, std::size_t direction = 0) const noexcept {
     return cells_[layer * options_.directions() + direction];

@@ -70,7 +70,7 @@ typename RecurrentRun<T>::Worker RecurrentRun<T>::make_worker(Group& group, std:
   worker.ahead_x.resize(ahead_steps_ * group.rows.size());
   worker.ahead_pre.resize(ahead_steps_ * group.rows.size());
   if (call_.zoneout != nullptr && call_.c_n != nullptr) {
-    worker.c_before = Tensor<T>({group.rows.size(), cells_[0].hidden_size()});
+    worker.c_before = Tensor<T>({group.rows.size(), cells_[0].c_size()});
   }
   return worker;
 }
@@ -178,8 +178,8 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   walk.slot = worker.layer_group * directions_ + direction;
   walk.is_reverse = direction == 1;
   walk.h_n = call_.h_n + (layer * directions_ + direction) * batch * cell.state_size();
-  const bool has_c = cell.kind() == CellKind::kLstm;
-  if (has_c) walk.c_n = call_.c_n + (layer * directions_ + direction) * batch * cell.hidden_size();
+  const bool has_c = cell.c_size() > 0;
+  if (has_c) walk.c_n = call_.c_n + (layer * directions_ + direction) * batch * cell.c_size();
   RecurrentRecord<T>* const record = call_.record;
   TensorView<T> c_sequence;
   if (has_c && record != nullptr) {
@@ -192,8 +192,9 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   walk.y = y;
   walk.c_sequence = c_sequence;
   const std::ptrdiff_t sign = walk.is_reverse ? -1 : 1;
+  const bool has_x = ahead_steps_ == 0 || cell.takes_x_beside_pre();
   walk.strides = {
-      .x = ahead_steps_ > 0 ? 0 : sign * walk.x.stride(0),
+      .x = has_x ? sign * walk.x.stride(0) : 0,
       .pre = ahead_steps_ > 0 ? static_cast<std::ptrdiff_t>(group.rows.size() * cell.pre_size()) : 0,
       .h = sign * y.stride(0),
       .c = keeps_c ? sign * c_sequence.stride(0) : 0};
@@ -201,25 +202,25 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   const std::size_t index = (call_.first_layer + layer) * directions_ + direction;
   if (record != nullptr) {
     walk.strides.kept = sign * static_cast<std::ptrdiff_t>(batch * cell.kept_size());
-    walk.strides.scratch = sign * static_cast<std::ptrdiff_t>(batch * cell.scratch_size());
+    walk.strides.scratch = sign * static_cast<std::ptrdiff_t>(batch * cell.kept_scratch_size());
   }
   for (std::size_t r = 0; r < group.rows.size() && group.lengths[r] > 0; ++r) {
     const std::size_t b = group.rows[r];
     const std::size_t time = walk.is_reverse ? group.lengths[r] - 1 : 0;
     kernels::Row<T> row;
-    if (ahead_steps_ == 0) row.x = &walk.x(time, b, 0);
+    if (has_x) row.x = &walk.x(time, b, 0);
     row.h = walk.h_n + b * cell.state_size();
     row.h_out = &y(time, b, direction * cell.state_size());
     if (has_c) {
-      T* c = walk.c_n + b * cell.hidden_size();
+      T* c = walk.c_n + b * cell.c_size();
       row.c = c;
-      row.c_out = keeps_c ? &c_sequence(time, b, direction * cell.hidden_size()) : c;
+      row.c_out = keeps_c ? &c_sequence(time, b, direction * cell.c_size()) : c;
     }
     T* own = scratch + r * cell.scratch_size();
     if (record != nullptr) {
       const std::size_t at = time * batch + b;
       if (cell.kept_size() > 0) row.kept = record->kept[index].data() + at * cell.kept_size();
-      own = record->scratch[index].data() + at * cell.scratch_size();
+      if (cell.kept_scratch_size() > 0) own = record->scratch[index].data() + at * cell.kept_scratch_size();
     }
     walk.steps->place(r, row, own);
   }
@@ -292,7 +293,7 @@ void RecurrentRun<T>::make_ahead(Worker& worker, const Walk& walk, std::size_t f
 
 template <class T>
 void RecurrentRun<T>::save_c(Worker& worker, const Walk& walk, std::size_t active) noexcept {
-  const std::size_t H = walk.cell->hidden_size();
+  const std::size_t H = walk.cell->c_size();
   for (std::size_t r = 0; r < active; ++r) {
     std::copy_n(walk.steps->c(r), H, worker.c_before.data() + r * H);
   }
@@ -301,7 +302,7 @@ void RecurrentRun<T>::save_c(Worker& worker, const Walk& walk, std::size_t activ
 template <class T>
 void RecurrentRun<T>::mix_old_states(Worker& worker, const Walk& walk, std::size_t step,
                                      std::size_t active) noexcept {
-  const std::size_t state_size = walk.cell->state_size(), H = walk.cell->hidden_size();
+  const std::size_t state_size = walk.cell->state_size(), H = walk.cell->c_size();
   const Zoneout<T>& zoneout = *call_.zoneout;
   for (std::size_t r = 0; r < active; ++r) {
     const std::size_t b = worker.group->rows[r];
@@ -318,13 +319,13 @@ template <class T>
 void RecurrentRun<T>::finish_walk(Worker& worker, const Walk& walk) noexcept {
   const Group& group = *worker.group;
   const std::size_t state_size = walk.cell->state_size();
-  const std::size_t hidden_size = walk.cell->hidden_size();
+  const std::size_t c_size = walk.cell->c_size();
   for (std::size_t r = 0; r < group.rows.size() && group.lengths[r] > 0; ++r) {
     const std::size_t b = group.rows[r];
     std::copy_n(walk.steps->h(r), state_size, walk.h_n + b * state_size);
     const T* c = walk.steps->c(r);
-    if (walk.c_n != nullptr && c != walk.c_n + b * hidden_size) {
-      std::copy_n(c, hidden_size, walk.c_n + b * hidden_size);
+    if (walk.c_n != nullptr && c != walk.c_n + b * c_size) {
+      std::copy_n(c, c_size, walk.c_n + b * c_size);
     }
   }
 }

@@ -22,11 +22,11 @@ class RecurrentStepper final : public Stepper<T> {
     const RecurrentOptions& options = net.options();
     const PackedCell<T>& cell = net.cell(0);
     h_ = Tensor<T>({2, options.num_layers, batch, options.state_size()});
-    c_ = Tensor<T>({options.num_layers, batch, cell.kind() == CellKind::kLstm ? options.hidden_size : 0});
+    c_ = Tensor<T>({options.num_layers, batch, options.c_size()});
     scratch_ = Tensor<T>({batch, cell.scratch_size()});
     h_share_ = ZoneoutShare<T>(options.zoneout_h);
     c_share_ = ZoneoutShare<T>(options.zoneout_c);
-    if (options.zones_out() && c_.size() > 0) c_before_ = Tensor<T>({batch, options.hidden_size});
+    if (options.zones_out() && c_.size() > 0) c_before_ = Tensor<T>({batch, options.c_size()});
     for (std::size_t turn = 0; turn < 2; ++turn) {
       for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
         rows_[turn].emplace_back(cell, batch);

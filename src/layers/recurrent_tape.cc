@@ -57,6 +57,8 @@ TensorView<const T> batched_state(TensorView<const T> state) {
   return {state.data(), Shape({state.dim(0), 1, state.dim(1)}), strides};
 }
 
+}  // namespace
+
 template <class T>
 void check_gradients(const RecurrentOptions& options, const RecurrentEntry<T>& entry,
                      const RecurrentOutputGradients<T>& grads) {
@@ -72,16 +74,14 @@ void check_gradients(const RecurrentOptions& options, const RecurrentEntry<T>& e
   const auto check_state = [&](const char* name, TensorView<const T> grad, std::size_t features) {
     if (grad) check_shape(call, name, grad.shape(), state_shape(entry.rank, cells, batch, features));
   };
-  if (options.kind != CellKind::kLstm && (grads.c_n || grads.c_sequence)) {
+  if (options.c_size() == 0 && (grads.c_n || grads.c_sequence)) {
     throw Error(call + ": a gradient of c is given, but only an LSTM has a cell state");
   }
   check_sequence("output", grads.output, options.state_size());
-  check_sequence("c_sequence", grads.c_sequence, options.hidden_size);
+  check_sequence("c_sequence", grads.c_sequence, options.c_size());
   check_state("h_n", grads.h_n, options.state_size());
-  check_state("c_n", grads.c_n, options.hidden_size);
+  check_state("c_n", grads.c_n, options.c_size());
 }
-
-}  // namespace
 
 template <class T>
 RecurrentOutput<T> record_call(const RecurrentNet<T>& net, TensorView<const T> x, const RecurrentInput<T>& in,
@@ -161,7 +161,7 @@ SequenceOutput<T> record_recurrent(const RecurrentNet<T>& net, const Sequence<T>
     }
     h = &options.carried->at<T>(net.prefix() + "h");
     input.h0 = h->view();
-    if (net.options().kind == CellKind::kLstm) {
+    if (net.options().c_size() > 0) {
       c = &options.carried->at<T>(net.prefix() + "c");
       input.c0 = c->view();
     }
@@ -191,6 +191,10 @@ template RecurrentOutput<float> record_call(const RecurrentNet<float>&, TensorVi
                                             const RecurrentInput<float>&, SequenceLayout, Tape&,
                                             const RecordOptions&);
 template std::unique_ptr<RecurrentEntry<float>> take_call(const RecurrentNet<float>&, Tape&);
+template void check_gradients(const RecurrentOptions&, const RecurrentEntry<float>&,
+                              const RecurrentOutputGradients<float>&);
+template void check_gradients(const RecurrentOptions&, const RecurrentEntry<double>&,
+                              const RecurrentOutputGradients<double>&);
 template RecurrentInputGradients<float> backward_entry(const RecurrentNet<float>&, RecurrentEntry<float>&,
                                                        const RecurrentOutputGradients<float>&,
                                                        Parameters<float>&, const BackwardOptions&);

@@ -36,10 +36,13 @@ template <class T>
 RecurrentInputGradients<T> backward_call(const RecurrentNet<T>& net, const RecurrentOutputGradients<T>& grads,
                                          Tape& tape, Parameters<T>& parameters,
                                          const BackwardOptions& options);
-/// The two parts of backward_call: takes a call of `net` from the top of the tape; and goes back through it,
-/// with gradients of shapes that were checked.
+/// The parts of backward_call: takes a call of `net` from the top of the tape; checks the gradients' shapes;
+/// and goes back through it.
 template <class T>
 std::unique_ptr<RecurrentEntry<T>> take_call(const RecurrentNet<T>& net, Tape& tape);
+template <class T>
+void check_gradients(const RecurrentOptions& options, const RecurrentEntry<T>& entry,
+                     const RecurrentOutputGradients<T>& grads);
 template <class T>
 RecurrentInputGradients<T> backward_entry(const RecurrentNet<T>& net, RecurrentEntry<T>& entry,
                                           const RecurrentOutputGradients<T>& grads, Parameters<T>& parameters,

@@ -73,14 +73,14 @@ class PanelProduct {
   // list from `block` on.
   void multiply(std::size_t first, std::size_t block, std::size_t width, T* sums, Tensor<T>& packed,
                 std::vector<const T*>& rows, std::vector<T*>& out) const noexcept {
-    const std::size_t list_width = list_.dim(list_.rank() - 1);
+    const std::ptrdiff_t stride = list_.stride(list_.rank() - 2);
     const T* const b = list_.data() + block * gates_.count * lanes_;
     for (std::size_t m = 0; m < rows.size(); ++m) out[m] = sums + m * panel_width();
     const std::size_t chunks = (depth() + kMostDepth - 1) / kMostDepth;  // of about the same size
     for (std::size_t c = 0; c < chunks; ++c) {
       const std::size_t k = depth() * c / chunks, chunk = depth() * (c + 1) / chunks - k;
       for (std::size_t i = 0; i < chunk; ++i) {
-        std::copy_n(b + (k + i) * list_width, width, packed.data() + i * width);
+        std::copy_n(b + static_cast<std::ptrdiff_t>(k + i) * stride, width, packed.data() + i * width);
       }
       for (std::size_t m = 0; m < rows.size(); ++m) rows[m] = features_.data() + (first + m) * depth() + k;
       kernels::PackedMatrix<T> matrix;

@@ -53,7 +53,7 @@ Tensor<T> padded_gradients(TensorView<const T> grad, std::span<const std::int64_
 /// weight += list^T features, bias += the sums of list; either may be null.
 ///   features  [N + 1, K]  from transposed_features
 ///   list      [K, gates.count * units in whole vectors], as [blocks of lanes][gate][lane]; or with K as two
-///             dimensions; contiguous
+///             dimensions; the last stride is 1, and rows are equally far apart
 ///   weight    [.., N]     the rows of `gates`; last stride 1
 ///   bias      [..]
 /// K may come in parts, one after the other. Each sum is one chain of fused multiply-adds over all of it in

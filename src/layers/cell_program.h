@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// A graph of values (cells/cell_graph.h) made into what kernels run: packed matrices and instructions, in
+// stages. A stage needs whole rows of what the stages before it made, so threads that share the units of a
+// step meet between stages. Where all rows of a stage have their values elementwise from one another, there
+// is one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "cells/cell_graph.h"
+#include "kernels/cell_stage.h"
+#include "layers/packed_weights.h"
+#include "layers/unit_share.h"
+#include "sluice/tensor.h"
+
+namespace sluice {
+
+/// A place in a row's memory: from element `offset` of one of its areas on.
+struct CellPlace {
+  std::uint16_t area = 0;
+  std::size_t offset = 0;
+};
+
+struct CellStore {
+  std::size_t node;
+  CellPlace to;
+};
+
+/// Matrices that several programs of the same parameters have, packed once: by where their first sum's
+/// weights lie, rows and columns, whether transposed, and vectors.
+template <class T>
+using PackedCache = std::map<std::tuple<const T*, std::size_t, std::size_t, std::ptrdiff_t, std::size_t>,
+                             std::shared_ptr<const PackedWeights<T>>>;
+
+/// What a program is made from.
+template <class T>
+struct CellProgramSource {
+  std::span<const CellNode> nodes;
+  std::span<const TensorView<const T>> parameters;
+  std::vector<CellStore> stores;
+  /// Of a leaf that rows have, not parameters.
+  std::function<CellPlace(const CellNode&)> place;
+  /// Areas of the program's own: scratch_size() and reduced_size() elements. Each thread has its own of the
+  /// second.
+  std::uint16_t scratch = 0;
+  std::uint16_t reduced = 0;
+  /// Where the products with the input may stand that were made in advance; none: they never are.
+  std::optional<std::uint16_t> pre;
+  /// What is stored in the second of these areas may replace what the first one has in the same place.
+  std::optional<std::pair<std::uint16_t, std::uint16_t>> replaced;
+  PackedCache<T>* cache = nullptr;  ///< or null
+};
+
+/// Const once made; any number of threads may run it at once. Running takes no memory.
+template <class T>
+class CellProgram {
+ public:
+  /// Throws Error where more values are needed at once than a stage has slots.
+  explicit CellProgram(const CellProgramSource<T>& source);
+
+  std::size_t stages() const noexcept { return stages_.size(); }
+  std::size_t scratch_size() const noexcept { return scratch_size_; }
+  std::size_t reduced_size() const noexcept { return reduced_size_; }
+  std::size_t pre_size() const noexcept { return pre_size_; }
+  /// Sums of products of all stages, and the most units of one.
+  std::size_t sums() const noexcept { return sums_; }
+  std::size_t units() const noexcept { return units_; }
+  /// Most rows of a tile of products.
+  std::size_t tile_rows() const noexcept { return tile_rows_; }
+  double multiply_adds() const noexcept { return multiply_adds_; }
+
+  /// One stage of the rows, whose areas are rows[r][area]. All rows have the input's products in advance, or
+  /// none.
+  void run(std::size_t stage, T* const* const* rows, std::size_t count, UnitShare share, bool is_downward,
+           bool has_pre) const noexcept;
+  /// The input's products in advance: pre[r] has pre_size() elements; this share's units. Leaves pre[]
+  /// changed.
+  void input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept;
+
+ private:
+  // Values of one size that are made together.
+  struct Part {
+    std::vector<std::shared_ptr<const PackedWeights<T>>> weights;
+    std::vector<kernels::StageProduct<T>> products;
+    std::vector<kernels::Instruction<T>> instructions;
+    std::vector<Tensor<T>> vectors;  // parameters, in whole blocks
+    Tensor<T> bias;
+    kernels::CellStage<T> stage;  // points to the others' memory, which does not move with them
+  };
+  struct Reduction {
+    CellOp op;
+    CellPlace from;
+    std::size_t size;
+    std::size_t to;
+  };
+  struct Stage {
+    std::vector<Reduction> reductions;  // before its parts
+    std::vector<Part> parts;
+  };
+  class Compiler;
+
+  const kernels::CellStages<T>* kernels_ = &kernels::cell_stages<T>();
+  std::uint16_t reduced_ = 0;
+  std::vector<Stage> stages_;
+  std::vector<const PackedWeights<T>*> input_;  // into stages_: what can be made in advance
+  std::size_t scratch_size_ = 0, reduced_size_ = 0, pre_size_ = 0;
+  std::size_t sums_ = 0, units_ = 0, tile_rows_ = 1;
+  double multiply_adds_ = 0;
+};
+
+extern template class CellProgram<float>;
+extern template class CellProgram<double>;
+
+}  // namespace sluice
