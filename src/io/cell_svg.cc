@@ -195,6 +195,7 @@ class Drawing {
   }
 
  private:
+  static constexpr std::size_t kMostArgs = 3;
   static constexpr std::size_t kMostTitle = 60, kMostName = 26, kMostSubtitle = 90;
 
   // --- what there is to draw ---
@@ -351,7 +352,10 @@ class Drawing {
       for (const std::size_t i : layers_[at]) {
         const std::vector<std::size_t>& near = is_down ? vertices_[i].above : vertices_[i].under;
         double sum = 0;
-        for (const std::size_t k : near) sum += static_cast<double>(place[k]);
+        for (const std::size_t k : near) {
+          sum +=
+              is_down ? static_cast<double>(place[k]) : static_cast<double>(entry(i, k, place)) / kMostArgs;
+        }
         mean[i] = near.empty() ? static_cast<double>(place[i]) : sum / static_cast<double>(near.size());
       }
       std::stable_sort(layers_[at].begin(), layers_[at].end(),
@@ -371,6 +375,13 @@ class Drawing {
     layers_ = std::move(best);
   }
 
+  // Where the line from i enters k: arguments stand side by side.
+  std::size_t entry(std::size_t i, std::size_t k, const std::vector<std::size_t>& place) const {
+    const std::vector<std::size_t>& args = vertices_[k].above;
+    return place[k] * kMostArgs +
+           static_cast<std::size_t>(std::find(args.begin(), args.end(), i) - args.begin());
+  }
+
   // Pairs of lines between two layers that cross: inversions, counted as they are merged.
   std::size_t crossings(const std::vector<std::size_t>& place) const {
     std::size_t count = 0;
@@ -380,7 +391,7 @@ class Drawing {
       std::vector<std::size_t> line;  // where lines end, in the order of where they begin
       for (const std::size_t i : ends) {
         std::vector<std::size_t> to;
-        for (const std::size_t k : vertices_[i].under) to.push_back(place[k]);
+        for (const std::size_t k : vertices_[i].under) to.push_back(entry(i, k, place));
         std::sort(to.begin(), to.end());
         line.insert(line.end(), to.begin(), to.end());
       }
