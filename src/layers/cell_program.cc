@@ -492,7 +492,7 @@ class CellProgram<T>::Compiler {
                    const std::vector<TensorView<const T>>& bias) {
     const CellNode& operand = nodes_[group.operand];
     const kernels::CellStage<T>& stage = draft.part.stage;
-    PackedWeights<T>& packed = draft.part.weights.emplace_back(pack_sums<T>(stage.vectors, weights, bias));
+    const PackedWeights<T>& packed = *draft.part.weights.emplace_back(pack(stage.vectors, weights, bias));
     const CellPlace from = row_place(group.operand);
     kernels::StageProduct<T> product;
     product.matrix = packed.matrix;
@@ -511,6 +511,21 @@ class CellProgram<T>::Compiler {
     program_.multiply_adds_ +=
         static_cast<double>(weights.size() * stage.units) * static_cast<double>(operand.size);
     draft.part.products.push_back(product);
+  }
+
+  std::shared_ptr<const PackedWeights<T>> pack(std::size_t vectors,
+                                               const std::vector<TensorView<const T>>& weights,
+                                               const std::vector<TensorView<const T>>& bias) const {
+    const auto make = [&] {
+      return std::make_shared<const PackedWeights<T>>(pack_sums<T>(vectors, weights, bias));
+    };
+    // Those with biases differ by them.
+    if (source_.cache == nullptr || weights.size() > 1) return make();
+    const TensorView<const T> w = weights[0];
+    std::shared_ptr<const PackedWeights<T>>& packed =
+        (*source_.cache)[{w.data(), w.dim(0), w.dim(1), w.stride(0), vectors}];
+    if (packed == nullptr) packed = make();
+    return packed;
   }
 
   // Slots in place of values: a value's slot is free after its last use, and may take what that makes.
@@ -586,9 +601,9 @@ class CellProgram<T>::Compiler {
     part.stage.product_count = part.products.size();
     part.stage.instructions = part.instructions.data();
     part.stage.instruction_count = part.instructions.size();
-    for (const PackedWeights<T>& weights : part.weights) {
-      if (std::count(input_.begin(), input_.end(), weights.matrix.weights) > 0) {
-        program_.input_.push_back(&weights);
+    for (const auto& weights : part.weights) {
+      if (std::count(input_.begin(), input_.end(), weights->matrix.weights) > 0) {
+        program_.input_.push_back(weights.get());
       }
     }
   }

@@ -8,8 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "cells/cell_graph.h"
@@ -31,6 +35,12 @@ struct CellStore {
   CellPlace to;
 };
 
+/// Matrices that several programs of the same parameters have, packed once: by where their first sum's
+/// weights lie, rows and columns, whether transposed, and vectors.
+template <class T>
+using PackedCache = std::map<std::tuple<const T*, std::size_t, std::size_t, std::ptrdiff_t, std::size_t>,
+                             std::shared_ptr<const PackedWeights<T>>>;
+
 /// What a program is made from.
 template <class T>
 struct CellProgramSource {
@@ -47,6 +57,7 @@ struct CellProgramSource {
   std::optional<std::uint16_t> pre;
   /// What is stored in the second of these areas may replace what the first one has in the same place.
   std::optional<std::pair<std::uint16_t, std::uint16_t>> replaced;
+  PackedCache<T>* cache = nullptr;  ///< or null
 };
 
 /// Const once made; any number of threads may run it at once. Running takes no memory.
@@ -78,7 +89,7 @@ class CellProgram {
  private:
   // Values of one size that are made together.
   struct Part {
-    std::vector<PackedWeights<T>> weights;
+    std::vector<std::shared_ptr<const PackedWeights<T>>> weights;
     std::vector<kernels::StageProduct<T>> products;
     std::vector<kernels::Instruction<T>> instructions;
     std::vector<Tensor<T>> vectors;  // parameters, in whole blocks

@@ -27,13 +27,14 @@ std::vector<std::size_t> list_offsets_of(const CellForm& form) {
 
 template <class T>
 CustomBackwardPrograms<T>::CustomBackwardPrograms(const CellForm& form,
-                                                  std::span<const TensorView<const T>> parameters)
+                                                  std::span<const TensorView<const T>> parameters,
+                                                  PackedCache<T>&& cache)
     : form(&form),
       carry_offsets(carry_offsets_of(form)),
       list_offsets(list_offsets_of<T>(form)),
       kept_offsets(saved_offsets(form.lowered, form.backward->saved)),
-      step(make_step(parameters)) {
-  add_state_products(parameters);
+      step(make_step(parameters, cache)) {
+  add_state_products(parameters, cache);
   add_input_products(parameters);
   for (const CellBackward::MatrixGradient& matrix : form.backward->matrices) {
     sums += (list_offsets[matrix.list + 1] - list_offsets[matrix.list]) * parameters[matrix.parameter].dim(1);
@@ -70,12 +71,14 @@ CellPlace CustomBackwardPrograms<T>::place(const CellNode& leaf) const {
 }
 
 template <class T>
-CellProgramSource<T> CustomBackwardPrograms<T>::source(
-    std::span<const CellNode> nodes, std::span<const TensorView<const T>> parameters) const {
+CellProgramSource<T> CustomBackwardPrograms<T>::source(std::span<const CellNode> nodes,
+                                                       std::span<const TensorView<const T>> parameters,
+                                                       PackedCache<T>& cache) const {
   CellProgramSource<T> made;
   made.nodes = nodes;
   made.parameters = parameters;
   made.place = [this](const CellNode& leaf) { return place(leaf); };
+  made.cache = &cache;
   made.scratch = kBackScratch;
   made.reduced = kBackReduced;
   return made;
@@ -100,7 +103,8 @@ std::size_t push_products(std::vector<CellNode>& nodes, const CellBackward& back
 }  // namespace
 
 template <class T>
-CellProgram<T> CustomBackwardPrograms<T>::make_step(std::span<const TensorView<const T>> parameters) {
+CellProgram<T> CustomBackwardPrograms<T>::make_step(std::span<const TensorView<const T>> parameters,
+                                                    PackedCache<T>& cache) {
   const CellBackward& backward = *form->backward;
   // A state whose whole gradient is read, and made of products that give all of it, has them added there.
   is_fused.assign(backward.states.size(), true);
@@ -128,7 +132,7 @@ CellProgram<T> CustomBackwardPrograms<T>::make_step(std::span<const TensorView<c
     }
     place_of.push_back(made);
   }
-  CellProgramSource<T> made = source(nodes, parameters);
+  CellProgramSource<T> made = source(nodes, parameters, cache);
   const auto store = [&](std::size_t node, CellPlace to) { made.stores.push_back({place_of[node], to}); };
   for (std::size_t i = 0; i < backward.lists.size(); ++i)
     store(backward.lists[i], {kBackList, list_offsets[i]});
@@ -142,7 +146,8 @@ CellProgram<T> CustomBackwardPrograms<T>::make_step(std::span<const TensorView<c
 }
 
 template <class T>
-void CustomBackwardPrograms<T>::add_state_products(std::span<const TensorView<const T>> parameters) {
+void CustomBackwardPrograms<T>::add_state_products(std::span<const TensorView<const T>> parameters,
+                                                   PackedCache<T>& cache) {
   const CellBackward& backward = *form->backward;
   for (std::size_t s = 0; s < backward.states.size(); ++s) {
     std::vector<CellBackward::TransposedProduct> rest = backward.states[s].products;
@@ -159,13 +164,42 @@ void CustomBackwardPrograms<T>::add_state_products(std::span<const TensorView<co
       known.first = first;
       CellNode both{.op = CellOp::kAdd, .size = size, .args = {sum, push(nodes, std::move(known))}};
       const std::size_t all = push(nodes, std::move(both));
-      CellProgramSource<T> made = source(nodes, parameters);
+      CellProgramSource<T> made = source(nodes, parameters, cache);
       made.stores.push_back({all, {kBackCarry, carry_offsets[s] + first}});
       made.replaced = {kBackCarry, kBackCarry};
       state_products.push_back({s, CellProgram<T>(made)});
       rest.erase(rest.begin(), others);
     }
   }
+}
+
+// The transposes of the products' matrices as one: its columns stand as the lists from `begin` to `end`.
+template <class T>
+PackedWeights<T> CustomBackwardPrograms<T>::pack_input(
+    std::span<const CellBackward::TransposedProduct> products, std::size_t begin, std::size_t end,
+    std::span<const TensorView<const T>> parameters) const {
+  const auto rows_of = [&](const CellBackward::TransposedProduct& product) {
+    return form->backward->nodes[form->backward->lists[product.list]].size;
+  };
+  std::vector<std::size_t> order(end - begin, kNoRow);
+  const TensorView<const T> matrix = parameters[products[0].parameter];
+  bool is_plain = matrix.stride(1) == 1;  // rows of one matrix, each list's once
+  for (const CellBackward::TransposedProduct& product : products) {
+    std::size_t* const to = &order[list_offsets[product.list] - begin];
+    is_plain = is_plain && product.parameter == products[0].parameter && *to == kNoRow;
+    for (std::size_t r = 0; r < rows_of(product); ++r) to[r] = product.first_row + r;
+  }
+  if (is_plain) return pack_transposed<T>(matrix, order);
+  Tensor<T> rows({end - begin, matrix.dim(1)});
+  for (const CellBackward::TransposedProduct& product : products) {
+    for (std::size_t r = 0; r < rows_of(product); ++r) {
+      T* const to = &rows(list_offsets[product.list] - begin + r, 0);
+      for (std::size_t i = 0; i < rows.dim(1); ++i) {
+        to[i] += parameters[product.parameter](product.first_row + r, i);
+      }
+    }
+  }
+  return pack_plain<T>(rows.view().transpose(0, 1), {}, {}, {});
 }
 
 template <class T>
@@ -183,16 +217,8 @@ void CustomBackwardPrograms<T>::add_input_products(std::span<const TensorView<co
       begin = std::min(begin, list_offsets[product->list]);
       end = std::max(end, list_offsets[product->list + 1]);
     }
-    Tensor<T> rows({end - begin, size});
-    for (auto product = rest.begin(); product != others; ++product) {
-      const TensorView<const T> weight = parameters[product->parameter];
-      const std::size_t count = backward.nodes[backward.lists[product->list]].size;
-      for (std::size_t r = 0; r < count; ++r) {
-        T* const to = &rows(list_offsets[product->list] - begin + r, 0);
-        for (std::size_t i = 0; i < size; ++i) to[i] += weight(product->first_row + r, i);
-      }
-    }
-    input_products.push_back({first, begin, PackedLinear<T>(rows.view().transpose(0, 1))});
+    input_products.push_back(
+        {first, begin, PackedLinear<T>(pack_input(std::span(rest.begin(), others), begin, end, parameters))});
     rest.erase(rest.begin(), others);
   }
 }

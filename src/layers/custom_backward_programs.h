@@ -37,7 +37,8 @@ enum BackwardArea : std::uint16_t {
 template <class T>
 struct CustomBackwardPrograms {
   /// `form`, which must outlive this, has a way back.
-  CustomBackwardPrograms(const CellForm& form, std::span<const TensorView<const T>> parameters);
+  CustomBackwardPrograms(const CellForm& form, std::span<const TensorView<const T>> parameters)
+      : CustomBackwardPrograms(form, parameters, PackedCache<T>()) {}
 
   /// W^T times lists, added to a part of a state's gradient in kBackCarry.
   struct StateProduct {
@@ -56,7 +57,7 @@ struct CustomBackwardPrograms {
   std::vector<std::size_t> list_offsets;   ///< [list], and the size; each is a multiple of the lanes
   std::vector<std::size_t> kept_offsets;   ///< [saved], and the size
   std::vector<StateProduct> state_products;
-  std::vector<bool> is_fused;  ///< [state]: the step itself adds its products
+  std::vector<bool> is_fused{};  ///< [state]: the step itself adds its products
   CellProgram<T> step;
   std::vector<InputProduct> input_products;
   std::size_t sums = 0;  ///< elements of the gradients of matrices
@@ -66,9 +67,14 @@ struct CustomBackwardPrograms {
  private:
   CellPlace place(const CellNode& leaf) const;
   CellProgramSource<T> source(std::span<const CellNode> nodes,
-                              std::span<const TensorView<const T>> parameters) const;
-  CellProgram<T> make_step(std::span<const TensorView<const T>> parameters);
-  void add_state_products(std::span<const TensorView<const T>> parameters);
+                              std::span<const TensorView<const T>> parameters, PackedCache<T>& cache) const;
+  // The products for the first states have the step's matrices.
+  CustomBackwardPrograms(const CellForm& form, std::span<const TensorView<const T>> parameters,
+                         PackedCache<T>&& cache);
+  CellProgram<T> make_step(std::span<const TensorView<const T>> parameters, PackedCache<T>& cache);
+  void add_state_products(std::span<const TensorView<const T>> parameters, PackedCache<T>& cache);
+  PackedWeights<T> pack_input(std::span<const CellBackward::TransposedProduct> products, std::size_t begin,
+                              std::size_t end, std::span<const TensorView<const T>> parameters) const;
   void add_input_products(std::span<const TensorView<const T>> parameters);
 };
 

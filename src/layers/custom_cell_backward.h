@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <vector>
@@ -36,7 +37,7 @@ class CustomCellBackward : BackwardSteps<T> {
         measure_(measure),
         form_(*programs.form),
         back_(*form_.backward),
-        list_({this->longest_chunk(), call.batch, programs.list_offsets.back()}),
+        list_(make_list()),
         zeros_({std::max(programs.list_offsets.back(), form_.output_size)}),
         start_({call.batch, programs.carry_offsets.back()}) {
     const std::size_t batch = call.batch;
@@ -74,6 +75,15 @@ class CustomCellBackward : BackwardSteps<T> {
   const Tensor<T>& grad_c0() const noexcept { return grad_c0_; }  // [B, C]
 
  private:
+  Tensor<T> make_list() const {
+    const Shape shape{this->longest_chunk(), call_.batch, programs_.list_offsets.back()};
+    bool has_gaps = false;
+    for (std::size_t i = 0; i < back_.lists.size(); ++i) {
+      has_gaps = has_gaps || back_.nodes[back_.lists[i]].size !=
+                                 programs_.list_offsets[i + 1] - programs_.list_offsets[i];
+    }
+    return has_gaps ? Tensor<T>(shape) : Tensor<T>::uninitialized(shape);
+  }
   // From c as the record has it to gradients of all states one after the other, or back.
   template <class Visit>
   void for_each_c(const Visit& visit) const {
@@ -224,79 +234,110 @@ class CustomCellBackward : BackwardSteps<T> {
     TensorView<T> grad;
     Tensor<T> terms;
   };
+  // The gradient of a matrix and of a vector beside it, from neighbouring lists; of either alone.
   struct ListGradient {
-    WeightGradient<T> gradient;
-    std::size_t list;
-    const CellBackward::MatrixGradient* matrix;  // null: of a vector alone
-    std::size_t columns;
+    const CellBackward::MatrixGradient* matrix = nullptr;  // the first one's
+    const CellBackward::VectorGradient* vector = nullptr;
+    std::size_t size = 0;  // rows, and elements
+    std::size_t offset = 0;
+    std::size_t width = 0;
+    std::optional<WeightGradient<T>> gradient{};
   };
   struct ParameterGradients {
     std::vector<ListGradient> lists;
     std::vector<Scalar> scalars;
   };
+  bool is_wide(const CellBackward::VectorGradient& vector, std::size_t size) const {
+    return form_.lowered.parameters[vector.parameter].shape.size() > 1 || size == 1;
+  }
+  // Adds a list's gradient, or has the one before go on with it: rows of the same matrix, with the same
+  // operand, and elements of the same vector, that come next.
+  void add_list(std::vector<ListGradient>& lists, std::size_t list,
+                const CellBackward::MatrixGradient* matrix,
+                const CellBackward::VectorGradient* vector) const {
+    const std::size_t offset = programs_.list_offsets[list];
+    ListGradient made{.matrix = matrix,
+                      .vector = vector,
+                      .size = back_.nodes[back_.lists[list]].size,
+                      .offset = offset,
+                      .width = programs_.list_offsets[list + 1] - offset};
+    for (ListGradient& before : lists) {
+      if ((before.matrix == nullptr) != (matrix == nullptr) ||
+          (before.vector == nullptr) != (vector == nullptr)) {
+        continue;
+      }
+      bool follows = before.size == before.width && before.offset + before.width == offset;
+      if (matrix != nullptr) {
+        const CellBackward::Operand &a = before.matrix->operand, &b = matrix->operand;
+        follows = follows && before.matrix->parameter == matrix->parameter &&
+                  before.matrix->first_row + before.size == matrix->first_row && a.from == b.from &&
+                  a.index == b.index && a.first == b.first;
+      }
+      if (vector != nullptr) {
+        follows = follows && is_wide(*vector, made.size) && is_wide(*before.vector, before.size) &&
+                  before.vector->parameter == vector->parameter &&
+                  before.vector->first + before.size == vector->first;
+      }
+      if (!follows) continue;
+      before.size += made.size;
+      before.width += made.width;
+      return;
+    }
+    lists.push_back(std::move(made));
+  }
   ParameterGradients parameter_gradients(std::span<const TensorView<T>> parameters) const {
     ParameterGradients made;
-    made.scalars.reserve(back_.vectors.size());
     std::vector<bool> is_done(back_.vectors.size(), false);
-    const auto size_of = [&](std::size_t list) { return back_.nodes[back_.lists[list]].size; };
-    // Where the gradient of a vector, if it is wanted, is summed.
-    const auto vector_of = [&](std::size_t v) -> TensorView<T> {
-      const CellBackward::VectorGradient& vector = back_.vectors[v];
-      const TensorView<T> grad = parameters[vector.parameter];
-      const std::size_t size = size_of(vector.list);
-      if (!grad) return grad;
-      if (form_.lowered.parameters[vector.parameter].shape.size() > 1 || size == 1) {
-        return grad.narrow(0, vector.first, size);
-      }
-      made.scalars.push_back({grad, Tensor<T>({size})});
-      return made.scalars.back().terms.view();
-    };
+    for (std::size_t v = 0; v < back_.vectors.size(); ++v)
+      is_done[v] = !parameters[back_.vectors[v].parameter];
     for (const CellBackward::MatrixGradient& matrix : back_.matrices) {
-      const TensorView<T> grad = parameters[matrix.parameter];
-      if (!grad) continue;
-      const std::size_t size = size_of(matrix.list);
+      if (!parameters[matrix.parameter]) continue;
       // A vector that the same list goes to comes with it, since features end with ones.
-      TensorView<T> bias;
-      for (std::size_t v = 0; v < back_.vectors.size() && !bias; ++v) {
+      const CellBackward::VectorGradient* vector = nullptr;
+      for (std::size_t v = 0; v < back_.vectors.size() && vector == nullptr; ++v) {
         if (is_done[v] || back_.vectors[v].list != matrix.list) continue;
         is_done[v] = true;
-        bias = vector_of(v);
+        vector = &back_.vectors[v];
       }
-      made.lists.push_back(
-          {WeightGradient<T>(GateRange{}, size, grad.narrow(0, matrix.first_row, size), bias), matrix.list,
-           &matrix, grad.dim(1)});
+      add_list(made.lists, matrix.list, &matrix, vector);
     }
     for (std::size_t v = 0; v < back_.vectors.size(); ++v) {
-      if (is_done[v]) continue;
-      const TensorView<T> bias = vector_of(v);
-      if (!bias) continue;
-      const std::size_t list = back_.vectors[v].list;
-      made.lists.push_back(
-          {WeightGradient<T>(GateRange{}, size_of(list), TensorView<T>(), bias), list, nullptr, 0});
+      if (!is_done[v]) add_list(made.lists, back_.vectors[v].list, nullptr, &back_.vectors[v]);
+    }
+    made.scalars.reserve(made.lists.size());
+    for (ListGradient& list : made.lists) {
+      TensorView<T> weight, bias;
+      if (list.matrix != nullptr) {
+        weight = parameters[list.matrix->parameter].narrow(0, list.matrix->first_row, list.size);
+      }
+      if (list.vector != nullptr && is_wide(*list.vector, list.size)) {
+        bias = parameters[list.vector->parameter].narrow(0, list.vector->first, list.size);
+      } else if (list.vector != nullptr) {
+        made.scalars.push_back({parameters[list.vector->parameter], Tensor<T>({list.size})});
+        bias = made.scalars.back().terms.view();
+      }
+      list.gradient.emplace(GateRange{}, list.size, weight, bias);
     }
     return made;
   }
 
-  TensorView<const T> list_of(std::size_t list) const {
-    const std::size_t offset = programs_.list_offsets[list];
-    return TensorView<const T>(list_.view())
-        .narrow(0, 0, times())
-        .narrow(2, offset, programs_.list_offsets[list + 1] - offset);
-  }
   void add_parameter_gradients(ParameterGradients& gradients, TensorView<const T> x, bool is_last) {
     // Operands of several matrices are turned once.
     std::map<std::tuple<int, std::size_t, std::size_t, std::size_t>, Tensor<T>> turned;
     for (ListGradient& list : gradients.lists) {
       std::tuple<int, std::size_t, std::size_t, std::size_t> key{-1, 0, 0, 0};
+      std::size_t columns = 0;
       if (list.matrix != nullptr) {
         const CellBackward::Operand& operand = list.matrix->operand;
-        key = {static_cast<int>(operand.from), operand.index, operand.first, list.columns};
+        columns = form_.lowered.parameters[list.matrix->parameter].shape[1];
+        key = {static_cast<int>(operand.from), operand.index, operand.first, columns};
       }
       auto features = turned.find(key);
-      if (features == turned.end()) {
-        features = turned.emplace(key, features_of(list.matrix, list.columns, x)).first;
-      }
-      list.gradient.add(features->second, list_of(list.list), is_last, call_.threads);
+      if (features == turned.end())
+        features = turned.emplace(key, features_of(list.matrix, columns, x)).first;
+      const TensorView<const T> values =
+          TensorView<const T>(list_.view()).narrow(0, 0, times()).narrow(2, list.offset, list.width);
+      list.gradient->add(features->second, values, is_last, call_.threads);
     }
   }
   // [size + 1, T*B] of the chunk.

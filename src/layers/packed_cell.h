@@ -127,6 +127,8 @@ class PackedCell {
   /// Most rows of a tile of the first stage.
   std::size_t tile_rows() const noexcept;
   std::size_t stages() const noexcept { return stages_; }
+  /// Whether steps take x beside an input part that was made in advance, which may not be all of x's part.
+  bool takes_x_beside_pre() const noexcept { return custom_ != nullptr; }
   /// Elements of a row's input part, of all stages.
   std::size_t pre_size() const noexcept {
     return custom_ ? custom_->plain.pre_size() : gates_pre_size() + candidate_pre_size();
@@ -163,9 +165,8 @@ class PackedCell {
     return gates_.matrix.blocks * gates_.matrix.gates * kernels().lanes;
   }
   std::size_t candidate_pre_size() const noexcept {
-    return second_.matrix.state_size == 0
-               ? 0
-               : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
+    return second_.matrix.state_size == 0 ? 0
+                                          : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
   }
   void step_candidate(const StepRows<T>& rows, std::size_t count, kernels::BlockSweep sweep) const noexcept;
 

@@ -150,17 +150,30 @@ template <class T>
 PackedWeights<T> pack_sums(std::size_t vectors, std::span<const TensorView<const T>> weights,
                            std::span<const TensorView<const T>> biases) {
   const std::size_t lanes = kernels::packed_gemm<T>().lanes;
-  const std::size_t units = weights[0].dim(0), width = vectors * lanes;
-  PackedWeights<T> packed = make<T>(weights.size() * vectors, units, width, weights[0].dim(1), 0);
-  const std::size_t per_block = packed.matrix.gates;
+  const std::size_t units = weights[0].dim(0), depth = weights[0].dim(1), width = vectors * lanes;
+  PackedWeights<T> packed = make<T>(weights.size() * vectors, units, width, depth, 0);
+  const std::size_t gates = packed.matrix.gates;
+  const auto pack_block = [&](std::size_t block) {
+    for (std::size_t sum = 0; sum < weights.size(); ++sum) {
+      const TensorView<const T> w = weights[sum];
+      const std::size_t first = block * width, count = std::min(width, units - first);
+      if (w.stride(0) == 1) {  // a transposed matrix: a column's units lie side by side
+        T* to = packed.weights.data() + (block * depth * gates + sum * vectors) * lanes;
+        for (std::size_t k = 0; k < depth; ++k, to += gates * lanes) {
+          std::copy_n(&w(first, k), count, to);
+          std::fill_n(to + count, width - count, T{0});
+        }
+        continue;
+      }
+      for (std::size_t v = 0; v < vectors; ++v) {
+        const std::size_t unit = std::min(first + v * lanes, units);
+        pack_vectors<T>(packed, block, sum * vectors + v, unit, std::min(lanes, units - unit), w, {});
+      }
+    }
+  };
   parallel_ranges(packed.matrix.blocks, blocks_per_thread(packed.matrix, lanes), 0,
                   [&](std::size_t begin, std::size_t end) {
-                    for (std::size_t i = begin * per_block; i < end * per_block; ++i) {
-                      const std::size_t block = i / per_block, gate = i % per_block;
-                      const std::size_t first = std::min(block * width + gate % vectors * lanes, units);
-                      pack_vectors<T>(packed, block, gate, first, std::min(lanes, units - first),
-                                      weights[gate / vectors], {});
-                    }
+                    for (std::size_t block = begin; block < end; ++block) pack_block(block);
                   });
   for (std::size_t sum = 0; sum < biases.size(); ++sum) {
     for (std::size_t unit = 0; unit < units && biases[sum]; ++unit) {
