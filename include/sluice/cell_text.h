@@ -10,9 +10,9 @@
 
 namespace sluice {
 
-/// The cell's arithmetic as JSON, a line a value, as docs/formats.md has it. Values without a name get one.
-/// Throws Error where cell_from_json would not take it: a parameter that nothing needs, a name that is no
-/// text, more or larger values than a file may have.
+/// The cell's arithmetic as JSON, a line a value, as docs/formats.md has it. Values without a name get one
+/// for the text alone. Throws Error where cell_from_json would not take it: a parameter that nothing needs, a
+/// name that is no text, more or larger values than a file may have.
 std::string cell_to_json(const CustomCell& cell);
 
 /// The cell that the text states. Throws Error, ShapeError, naming the value and what was expected of it.

@@ -27,6 +27,7 @@ constexpr std::size_t kMaxValues = 500;
 constexpr std::size_t kMaxSize = std::size_t{1} << 20;
 
 constexpr const char* kInputName = "x";
+constexpr char kNoName = '#';  // begins a name that is for the file alone
 
 struct Operation {
   const char* name;
@@ -87,7 +88,9 @@ class Reader {
     graph_.name = read_name(cell_, "name");
     graph_.input_size = read_size(cell_, "input_size");
     const std::string input = cell_.has("input") ? read_name(cell_, "input") : kInputName;
-    add_leaf(input, {.op = CellOp::kInput, .name = input == kInputName ? "" : input, .where = "the input"});
+    add_leaf(
+        input,
+        {.op = CellOp::kInput, .name = input == kInputName ? "" : authors_name(input), .where = "the input"});
     read_states();
     read_values();
     for (std::size_t i = 0; i < drafts_.size(); ++i) make(i);
@@ -109,6 +112,8 @@ class Reader {
     std::size_t made = kNoNode;      // in the graph
     bool is_open = false;            // waits for its arguments
   };
+
+  static std::string authors_name(const std::string& name) { return name.front() == kNoName ? "" : name; }
 
   void add_name(const std::string& name, const std::string& where) {
     if (names_.emplace(name, drafts_.size()).second) return;
@@ -187,7 +192,7 @@ class Reader {
     const bool is_parameter = operation.op == CellOp::kVector || operation.op == CellOp::kScalar;
     draft.name = is_parameter && !options.has("name") ? draft.parameter : read_name(options, "name");
     draft.node.where = "value '" + draft.name + "'";
-    if (!is_parameter || draft.name != draft.parameter) draft.node.name = draft.name;
+    if (!is_parameter || draft.name != draft.parameter) draft.node.name = authors_name(draft.name);
     add_name(draft.name, draft.node.where);
     drafts_.push_back(std::move(draft));
   }
@@ -335,7 +340,7 @@ class Writer {
       } else if (!node.name.empty()) {
         names_[i] = node.name;
       } else if (node.op == CellOp::kInput) {
-        names_[i] = unused_name(kInputName);
+        names_[i] = taken_.contains(kInputName) ? unused_name(kInputName) : kInputName;
       } else if (is_parameter && !has_own_name[node.index]) {
         names_[i] = graph.parameters[node.index].name;
         has_own_name[node.index] = true;
@@ -382,10 +387,12 @@ class Writer {
                          [&](const Operation& known) { return known.op == node.op; });
   }
 
-  // `base`, or `base` with a number behind it.
+  // `base` for the file alone, or with a number behind it.
   std::string unused_name(const std::string& base) {
-    std::string name = base;
-    while (!taken_.insert(name).second) name = base + "_" + std::to_string(++numbers_[base]);
+    std::string name = kNoName + base;
+    while (!taken_.insert(name).second) {
+      name = kNoName + base + std::to_string(++numbers_[base] + 1);
+    }
     return name;
   }
 

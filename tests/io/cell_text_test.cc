@@ -22,7 +22,7 @@ namespace {
 using testing::expect_contains;
 using testing::message_of;
 
-/// The same values in the same order; names where `want` has one.
+/// The same values in the same order, with the same names.
 void expect_same_graph(const CellGraph& got, const CellGraph& want) {
   EXPECT_EQ(got.name, want.name);
   EXPECT_EQ(got.input_size, want.input_size);
@@ -48,7 +48,7 @@ void expect_same_graph(const CellGraph& got, const CellGraph& want) {
     EXPECT_EQ(got.nodes[i].index, want.nodes[i].index);
     EXPECT_EQ(got.nodes[i].first, want.nodes[i].first);
     EXPECT_EQ(got.nodes[i].value, want.nodes[i].value);
-    EXPECT_TRUE(want.nodes[i].name.empty() || got.nodes[i].name == want.nodes[i].name) << want.nodes[i].name;
+    EXPECT_EQ(got.nodes[i].name, want.nodes[i].name);
   }
 }
 
@@ -57,6 +57,7 @@ void expect_round_trip(const CustomCell& cell) {
   const CustomCell again = cell_from_json(text);
   expect_same_graph(again.graph(), cell.graph());
   EXPECT_EQ(cell_to_json(again), text);
+  EXPECT_EQ(cell_svg({&again, 1}), cell_svg({&cell, 1}));
 }
 
 // h' = tanh(w x + u h + b), its values from last to first.
@@ -95,8 +96,8 @@ std::string cell_of(const std::string& values) {
 TEST(CellText, StatesACellInAnyOrder) {
   CellBuilder cell("Plain");
   const auto x = cell.input(3), h = cell.state("h", 4);
-  const auto wx = cell.matrix("w", 4, x), uh = cell.matrix("u", 4, h);
-  const auto h_new = tanh((wx + uh) + cell.vector("b", 4));
+  const auto wx = cell.matrix("w", 4, x).named("wx"), uh = cell.matrix("u", 4, h).named("uh");
+  const auto h_new = tanh(((wx + uh).named("both") + cell.vector("b", 4)).named("sum")).named("h_new");
   cell.next(h, h_new);
   expect_same_graph(cell_from_json(kPlain).graph(), cell.build(h_new).graph());
 }
@@ -138,16 +139,16 @@ TEST(CellText, NamesAreTheAuthorsOrMadeUp) {
   CellBuilder cell("C");
   const auto u = cell.input(4).named("u"), x = cell.state("x", 4);
   const auto b = cell.vector("b", 4);
-  const auto tanh_of = tanh(u + cell.vector("b", 4)).named("add");  // its sum has no name, and is not "add"
+  const auto tanh_of = tanh(u + cell.vector("b", 4)).named("add");  // its sum has no name
   cell.next(x, tanh_of * b);
   const CustomCell made = cell.build(tanh_of);
   expect_round_trip(made);
   const std::string text = cell_to_json(made);
   expect_contains(text, R"("input": "u")");
   expect_contains(text, R"({"op":"vector","parameter":"b","size":4})");
-  expect_contains(text, R"({"name":"b_1","op":"vector","parameter":"b","size":4})");
-  expect_contains(text, R"({"name":"add_1","op":"add","args":["u","b"]})");
-  expect_contains(text, R"({"name":"add","op":"tanh","args":["add_1"]})");
+  expect_contains(text, R"({"name":"#b","op":"vector","parameter":"b","size":4})");
+  expect_contains(text, R"({"name":"#add","op":"add","args":["u","b"]})");
+  expect_contains(text, R"({"name":"add","op":"tanh","args":["#add"]})");
   // Without a name the input is x, unless something else is.
   CellBuilder other("C");
   const auto in = other.input(4), state = other.state("x", 4);
@@ -396,6 +397,11 @@ TEST(CellSvg, SaysWhatEachValueIs) {
     expect_contains(svg, text);
   }
   expect_contains(svg, '>' + std::string(25, 'n') + "\u2026<");
+}
+
+TEST(CellSvg, DrawsThePictureOfTheGuide) {
+  const CustomCell lstm = cells::lstm(32, 64);
+  EXPECT_TRUE(cell_svg({&lstm, 1}) == testing::read_file(SLUICE_SOURCE_DIR "/docs/images/lstm_cell.svg"));
 }
 
 TEST(CellSvg, CellsStandOneBelowTheOther) {
