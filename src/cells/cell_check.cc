@@ -127,15 +127,16 @@ void check_name(const CellGraph& graph, const std::string& name, const std::stri
 
 std::size_t add_parameter(CellGraph& graph, const std::string& name, const Shape& shape,
                           const std::string& where) {
-  for (std::size_t i = 0; i < graph.parameters.size(); ++i) {
-    const ParameterInfo& known = graph.parameters[i];
-    if (known.name != name) continue;
-    if (known.shape == shape) return i;
+  const auto known = std::find_if(graph.parameters.begin(), graph.parameters.end(),
+                                  [&](const ParameterInfo& one) { return one.name == name; });
+  if (known != graph.parameters.end()) {
+    if (known->shape == shape) return static_cast<std::size_t>(known - graph.parameters.begin());
     throw ShapeError(graph.name + ": parameter '" + name + "' is " + shape.to_string() + ", but " +
-                     known.shape.to_string() + " where it was first used (" + where + ")");
+                     known->shape.to_string() + " where it was first used (" + where + ")");
   }
   check_name(graph, name, where);
-  for (const std::size_t size : shape.dims()) check_size(graph, "parameter '" + name + "'", size, where);
+  const std::string what = "parameter '" + name + "'";
+  for (const std::size_t size : shape.dims()) check_size(graph, what, size, where);
   graph.parameters.push_back({name, shape});
   return graph.parameters.size() - 1;
 }

@@ -97,12 +97,11 @@ double width_of(const std::string& text, double size, bool is_bold = false) {
   double em = 0;
   for (const char c : text) {
     if (!begins_character(c)) continue;
-    if (static_cast<unsigned char>(c) >= 0x80) {
+    if (static_cast<unsigned char>(c) >= 0x80 ||
+        std::string_view("mwMW@%").find(c) != std::string_view::npos) {
       em += 1;
     } else if (std::string_view("ijl.,:;|'![]()tf ").find(c) != std::string_view::npos) {
       em += 0.42;
-    } else if (std::string_view("mwMW@%").find(c) != std::string_view::npos) {
-      em += 1;
     } else {
       em += c >= 'A' && c <= 'Z' ? 0.76 : 0.65;
     }
@@ -118,10 +117,10 @@ std::string number(double value) {
 
 /// The operation in a few signs. Numbers among its arguments stand in it, a dot for each other one.
 std::string operation_text(const CellGraph& graph, const CellNode& node) {
-  static const std::map<CellOp, const char*> kSigns{{CellOp::kAdd, "+"},      {CellOp::kSub, "\u2212"},
-                                                    {CellOp::kMul, "\u00d7"}, {CellOp::kDiv, "/"},
-                                                    {CellOp::kLess, "<"},     {CellOp::kLessEqual, "\u2264"}};
-  static const std::map<CellOp, const char*> kNames{
+  static const std::map<CellOp, const char*> signs{{CellOp::kAdd, "+"},      {CellOp::kSub, "\u2212"},
+                                                   {CellOp::kMul, "\u00d7"}, {CellOp::kDiv, "/"},
+                                                   {CellOp::kLess, "<"},     {CellOp::kLessEqual, "\u2264"}};
+  static const std::map<CellOp, const char*> names{
       {CellOp::kNeg, "\u2212"}, {CellOp::kMax, "max"},       {CellOp::kMin, "min"},
       {CellOp::kAbs, "abs"},    {CellOp::kExp, "exp"},       {CellOp::kLog, "log"},
       {CellOp::kSqrt, "sqrt"},  {CellOp::kTanh, "tanh"},     {CellOp::kSigmoid, "sigmoid"},
@@ -136,11 +135,11 @@ std::string operation_text(const CellGraph& graph, const CellNode& node) {
     args.push_back(is_number ? number(graph.nodes[arg].value) : "\u00b7");
     has_number = has_number || is_number;
   }
-  const auto sign = kSigns.find(node.op);
-  if (sign != kSigns.end()) {
+  const auto sign = signs.find(node.op);
+  if (sign != signs.end()) {
     return has_number ? args[0] + " " + sign->second + " " + args[1] : std::string(sign->second);
   }
-  const std::string name = kNames.at(node.op);
+  std::string name = names.at(node.op);
   if (!has_number) return name;
   std::string list;
   for (const std::string& arg : args) list += (list.empty() ? "" : ", ") + arg;
@@ -200,7 +199,7 @@ class Drawing {
 
   // --- what there is to draw ---
 
-  void add_box(std::size_t node, const Kind& kind, std::string name, std::string below) {
+  void add_box(std::size_t node, const Kind& kind, const std::string& name, const std::string& below) {
     if (node != kNoNode) vertex_of_[node] = vertices_.size();
     Vertex box{.kind = &kind, .name = shortened(name, kMostName), .below = shortened(below, kMostName)};
     box.width = std::max({width_of(box.name, 13), width_of(box.below, 11), 28.0}) + 16;
@@ -250,11 +249,11 @@ class Drawing {
       if (node.op == CellOp::kMatrix) {
         size += " \u00d7 " + std::to_string(graph_.nodes[node.args[0]].size);
       }
-      const std::string what = label(node);
+      std::string what = label(node);
       if (node.name.empty()) {
         add_box(i, kind_of(node.op), what, size);
       } else {
-        add_box(i, kind_of(node.op), node.name, what + ", " + size);
+        add_box(i, kind_of(node.op), node.name, what.append(", ").append(size));
       }
       for (const std::size_t arg : node.args) {
         if (vertex_of_[arg] != kNoNode) vertices_.back().above.push_back(vertex_of_[arg]);
@@ -268,7 +267,7 @@ class Drawing {
     const auto add = [&](std::size_t node, const std::string& name) {
       for (auto& [known, names] : results) {
         if (known == node) {
-          names += ", " + name;
+          names.append(", ").append(name);
           return;
         }
       }

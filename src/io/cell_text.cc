@@ -64,7 +64,7 @@ std::size_t read_size(OptionReader& options, const char* name, std::size_t least
 }
 
 std::string read_name(OptionReader& options, const char* name) {
-  const std::string text = options.text(name);
+  std::string text = options.text(name);
   const bool has_control =
       std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; });
   if (text.empty() || has_control) options.fail(name, "a name, without control characters");
