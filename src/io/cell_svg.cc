@@ -74,19 +74,25 @@ std::string shortened(const std::string& text, std::size_t most) {
   return characters > most ? text.substr(0, cut) + "\u2026" : text;
 }
 
+/// As it stands in XML, in ASCII: other characters by their numbers; bytes that are none, and characters
+/// beyond U+D7FF, as question marks.
 std::string escaped(const std::string& text) {
   std::string result;
-  for (const char c : text) {
-    if (c == '&') {
-      result += "&amp;";
-    } else if (c == '<') {
-      result += "&lt;";
-    } else if (c == '>') {
-      result += "&gt;";
-    } else if (c == '"') {
-      result += "&quot;";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte >= 0x80) {
+      const std::size_t more = byte >= 0xF0 ? 3 : byte >= 0xE0 ? 2 : 1;
+      unsigned code = byte & (0x3Fu >> more);
+      std::size_t seen = 0;
+      while (seen < more && i + 1 < text.size() && !begins_character(text[i + 1])) {
+        code = code << 6 | (static_cast<unsigned char>(text[++i]) & 0x3Fu);
+        ++seen;
+      }
+      result += seen == more && code >= 0xA0 && code < 0xD800 ? "&#" + std::to_string(code) + ';' : "?";
+    } else if (byte == '&' || byte == '<' || byte == '>' || byte == '"') {
+      result += "&#" + std::to_string(byte) + ';';
     } else {
-      result += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+      result += byte < ' ' ? ' ' : text[i];
     }
   }
   return result;

@@ -116,7 +116,7 @@ TEST_F(CustomModel, InspectDrawsTheCell) {
   const std::string svg = read_file(at("cell.svg"));
   test::expect_well_formed(svg);
   for (const char* text :
-       {">LeakyGate<", ">c_new<", ">min(\u00b7, 0.5), 4<", ">output, next h<", ">next c<"}) {
+       {">LeakyGate<", ">c_new<", ">min(&#183;, 0.5), 4<", ">output, next h<", ">next c<"}) {
     expect_contains(svg, text);
   }
   write_file(at("plain.json"), architecture_of("LSTM"));

@@ -382,7 +382,7 @@ TEST(CellSvg, ValuesStandBelowTheirArguments) {
 }
 
 TEST(CellSvg, SaysWhatEachValueIs) {
-  CellBuilder builder("A & <B>");
+  CellBuilder builder("A & <B> \u00e9\u4e2d\xff.\xe4\xb8.");
   const auto x = builder.input(4), h = builder.state("h", 4);
   const auto w = builder.matrix("weight", 8, x).named("w");
   const std::string longest(200, 'n');
@@ -391,12 +391,12 @@ TEST(CellSvg, SaysWhatEachValueIs) {
   const CustomCell cell = builder.build(0.5);
   const std::string svg = cell_svg({&cell, 1});
   test::expect_well_formed(svg);
-  for (const char* text :
-       {">A &amp; &lt;B&gt;<", ">w<", ">weight, 8 \u00d7 4<", ">[4:8]<", ">1 \u2212 \u00b7<", ">\u00d7<",
-        ">next h<", ">output<", ">0.5<", ">sigmoid, 4<", ">input 4, output 1, 1 state, 32 parameters<"}) {
+  for (const char* text : {">A &#38; &#60;B&#62; &#233;&#20013;?.?.<", ">w<", ">weight, 8 &#215; 4<",
+                           ">[4:8]<", ">1 &#8722; &#183;<", ">&#215;<", ">next h<", ">output<", ">0.5<",
+                           ">sigmoid, 4<", ">input 4, output 1, 1 state, 32 parameters<"}) {
     expect_contains(svg, text);
   }
-  expect_contains(svg, '>' + std::string(25, 'n') + "\u2026<");
+  expect_contains(svg, '>' + std::string(25, 'n') + "&#8230;<");
 }
 
 TEST(CellSvg, DrawsThePictureOfTheGuide) {
