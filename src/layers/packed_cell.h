@@ -123,6 +123,9 @@ class PackedCell {
   bool has_projection() const noexcept { return is_projected_; }
   const kernels::PackedGemm<T>& kernels() const noexcept { return kernels::packed_gemm<T>(); }
   double multiply_adds() const noexcept;
+  /// Of a custom cell: a step, and one that keeps what the way back needs.
+  const CellProgram<T>& program() const noexcept { return custom_->plain; }
+  const CellProgram<T>& recording_program() const noexcept { return custom_->recording; }
 
   /// Most rows of a tile of the first stage.
   std::size_t tile_rows() const noexcept;
@@ -163,9 +166,8 @@ class PackedCell {
     return gates_.matrix.blocks * gates_.matrix.gates * kernels().lanes;
   }
   std::size_t candidate_pre_size() const noexcept {
-    return second_.matrix.state_size == 0
-               ? 0
-               : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
+    return second_.matrix.state_size == 0 ? 0
+                                          : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
   }
   void step_candidate(const StepRows<T>& rows, std::size_t count, kernels::BlockSweep sweep) const noexcept;
 
