@@ -239,13 +239,11 @@ class CellProgram<T>::Compiler {
     for (const std::size_t arg : nodes_[i].args) {
       const CellNode& from = nodes_[arg];
       if (is_row_leaf(from.op)) continue;
-      if (is_reduction(nodes_[i].op)) {
-        materialize(arg);
-      } else if (is_parameter(from.op) || is_reduction(from.op)) {
-        continue;
-      } else if (is_repeated(from)) {
+      const bool is_reduced = is_reduction(nodes_[i].op);
+      if (!is_reduced && (is_parameter(from.op) || is_reduction(from.op))) continue;
+      if (!is_reduced && is_repeated(from)) {
         find_materialized(arg, level);
-      } else if (levels_[arg] < level || (from.op == CellOp::kProducts && from.size == 1)) {
+      } else if (is_reduced || levels_[arg] < level || (from.op == CellOp::kProducts && from.size == 1)) {
         materialize(arg);
       }
     }
@@ -476,7 +474,7 @@ class CellProgram<T>::Compiler {
       }
       std::size_t run = first;
       while (run < sums.size() && product_of(run) != nullptr) ++run;
-      const std::size_t pieces = (run - first + most - 1) / most;
+      const std::size_t pieces = std::max<std::size_t>((run - first + most - 1) / most, 1);
       std::vector<TensorView<const T>> weights, bias;
       const std::size_t last = first + (run - first + pieces - 1) / pieces;
       for (std::size_t s = first; s < last; ++s) {

@@ -149,7 +149,7 @@ void PackedCell<T>::step(std::size_t stage, const StepRows<T>& rows, std::size_t
     if (count == 0) return;
     const T* const* const first = rows.area_rows_[0];
     const CellProgram<T>& program = first[kAreaKept] != nullptr ? custom_->recording : custom_->plain;
-    program.run(stage, rows.area_rows_.data(), count, share, rows.is_downward_, first[kAreaX] == nullptr);
+    program.run(stage, rows.area_rows_.data(), count, share, rows.is_downward_, first[kAreaPre] != nullptr);
     return;
   }
   const kernels::PackedMatrix<T>& matrix = stage == 0 ? gates_.matrix : second_.matrix;

@@ -130,6 +130,8 @@ class PackedCell {
   /// Most rows of a tile of the first stage.
   std::size_t tile_rows() const noexcept;
   std::size_t stages() const noexcept { return stages_; }
+  /// Whether steps take x beside an input part that was made in advance, which may not be all of x's part.
+  bool takes_x_beside_pre() const noexcept { return custom_ != nullptr; }
   /// Elements of a row's input part, of all stages.
   std::size_t pre_size() const noexcept {
     return custom_ ? custom_->plain.pre_size() : gates_pre_size() + candidate_pre_size();

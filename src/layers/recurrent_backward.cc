@@ -22,6 +22,7 @@ RecurrentBackward<T>::RecurrentBackward(const RecurrentNet<T>& net, const StateD
       const std::vector<ParameterInfo> names = net.cell_parameters(layer, direction);
       if (options_.kind == CellKind::kCustom) {
         std::vector<TensorView<const T>> found;
+        found.reserve(names.size());
         for (const ParameterInfo& info : names) found.push_back(weights.at(info.name, info.shape));
         cells_.emplace_back().custom =
             std::make_unique<const CustomBackwardPrograms<T>>(options_.form(layer), found);
@@ -57,19 +58,20 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(RecurrentRecord<T>& record,
                                                      int threads,
                                                      std::span<RecurrentStatistics> statistics) const {
   const std::size_t steps = record.x.dim(0), batch = record.x.dim(1);
-  const std::size_t D = options_.directions(), C = options_.c_size(), state_size = options_.state_size();
+  const std::size_t D = options_.directions(), c_size = options_.c_size(), state_size = options_.state_size();
   const std::string call = std::string(options_.type) + "::backward";
-  const bool has_c = C > 0;
+  const bool has_c = c_size > 0;
   if (grads.output) check_shape(call, "output", grads.output.shape(), Shape{steps, batch, D * state_size});
   if (grads.h_n) check_shape(call, "h_n", grads.h_n.shape(), Shape{cells_.size(), batch, state_size});
-  if (grads.c_n) check_shape(call, "c_n", grads.c_n.shape(), Shape{cells_.size(), batch, C});
-  if (grads.c_sequence) check_shape(call, "c_sequence", grads.c_sequence.shape(), Shape{steps, batch, D * C});
+  if (grads.c_n) check_shape(call, "c_n", grads.c_n.shape(), Shape{cells_.size(), batch, c_size});
+  if (grads.c_sequence)
+    check_shape(call, "c_sequence", grads.c_sequence.shape(), Shape{steps, batch, D * c_size});
   const std::size_t per_cell = net_->cell_parameters(0, 0).size();
   SLUICE_DCHECK(parameters.size() == per_cell * cells_.size());
 
   RecurrentInputGradients<T> result;
   result.h0 = Tensor<T>({cells_.size(), batch, state_size});
-  if (has_c) result.c0 = Tensor<T>({cells_.size(), batch, C});
+  if (has_c) result.c0 = Tensor<T>({cells_.size(), batch, c_size});
   if (batch == 0) {
     if (wants_x) result.x = Tensor<T>(record.x.shape());
     return result;
@@ -98,7 +100,8 @@ RecurrentInputGradients<T> RecurrentBackward<T>::run(RecurrentRecord<T>& record,
       const auto of_cell = parameters.subspan(index * per_cell, per_cell);
       const auto keep_states = [&](const auto& back) {
         std::copy_n(back.grad_h0().data(), batch * state_size, result.h0.data() + index * batch * state_size);
-        if (has_c) std::copy_n(back.grad_c0().data(), batch * C, result.c0.data() + index * batch * C);
+        if (has_c)
+          std::copy_n(back.grad_c0().data(), batch * c_size, result.c0.data() + index * batch * c_size);
       };
       std::optional<GateMeasure<T>> measure;
       if (!statistics.empty()) {

@@ -192,8 +192,9 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
   walk.y = y;
   walk.c_sequence = c_sequence;
   const std::ptrdiff_t sign = walk.is_reverse ? -1 : 1;
+  const bool has_x = ahead_steps_ == 0 || cell.takes_x_beside_pre();
   walk.strides = {
-      .x = ahead_steps_ > 0 ? 0 : sign * walk.x.stride(0),
+      .x = has_x ? sign * walk.x.stride(0) : 0,
       .pre = ahead_steps_ > 0 ? static_cast<std::ptrdiff_t>(group.rows.size() * cell.pre_size()) : 0,
       .h = sign * y.stride(0),
       .c = keeps_c ? sign * c_sequence.stride(0) : 0};
@@ -207,7 +208,7 @@ typename RecurrentRun<T>::Walk RecurrentRun<T>::start_walk(Worker& worker, std::
     const std::size_t b = group.rows[r];
     const std::size_t time = walk.is_reverse ? group.lengths[r] - 1 : 0;
     kernels::Row<T> row;
-    if (ahead_steps_ == 0) row.x = &walk.x(time, b, 0);
+    if (has_x) row.x = &walk.x(time, b, 0);
     row.h = walk.h_n + b * cell.state_size();
     row.h_out = &y(time, b, direction * cell.state_size());
     if (has_c) {

@@ -50,6 +50,8 @@ inline reference::Cell reference_cell(CellKind kind) {
       return reference::Cell::kRnnTanh;
     case CellKind::kRnnRelu:
       return reference::Cell::kRnnRelu;
+    case CellKind::kCustom:
+      break;
   }
   return reference::Cell::kLstm;
 }
