@@ -164,8 +164,6 @@ class CellBuilder {
   CustomCell build(CellOperand output);
 
  private:
-  std::size_t parameter(const std::string& name, const Shape& shape, SourceLine where);
-
   std::unique_ptr<CellGraph> graph_;
 };
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "sluice/custom_recurrent.h"
 #include "sluice/module.h"
 #include "sluice/parameters.h"
 #include "sluice/random.h"
@@ -53,6 +54,13 @@ void reset_parameters(Parameters<T>& parameters, std::string_view type, const st
                       std::uint64_t seed);
 inline constexpr std::uint64_t kStreams = std::uint64_t{1} << 63;
 
+/// What a new Recurrent begins with: matrices and vectors uniform within 1 / sqrt(output size of the cell),
+/// as a recurrent layer; scalars 1; where a vector, or a slice of one, is a weight of layer_norm 1 and where
+/// it is a bias of it 0. Otherwise as above.
+template <class T>
+void reset_parameters(Parameters<T>& parameters, const RecurrentLayerOptions& options,
+                      const std::string& prefix, std::uint64_t seed);
+
 /// Sets the forget gate's share of every LSTM's biases: `value` in bias_ih, 0 in bias_hh, which are added
 /// (Gers et al. 2000; Jozefowicz et al. 2015 recommend 1). Returns how many LSTM layers, directions or cells
 /// there were; throws Error if none has biases.
@@ -72,6 +80,10 @@ extern template void orthogonal(TensorView<double>, double, const RandomStream&,
 extern template void reset_parameters(Parameters<float>&, std::string_view, const std::string&,
                                       std::uint64_t);
 extern template void reset_parameters(Parameters<double>&, std::string_view, const std::string&,
+                                      std::uint64_t);
+extern template void reset_parameters(Parameters<float>&, const RecurrentLayerOptions&, const std::string&,
+                                      std::uint64_t);
+extern template void reset_parameters(Parameters<double>&, const RecurrentLayerOptions&, const std::string&,
                                       std::uint64_t);
 extern template std::size_t forget_gate_bias(Parameters<float>&, double);
 extern template std::size_t forget_gate_bias(Parameters<double>&, double);

@@ -4,6 +4,7 @@
 
 #include "sluice/activations.h"
 #include "sluice/carried_state.h"
+#include "sluice/cell_text.h"
 #include "sluice/cells.h"
 #include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"

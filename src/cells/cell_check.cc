@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "sluice/error.h"
 
@@ -104,6 +106,40 @@ std::string sized(const CellGraph& graph, std::size_t node) {
 
 }  // namespace
 
+void throw_cell_error(const CellGraph& graph, const std::string& what, const std::string& where) {
+  throw Error(graph.name + ": " + what + " (" + where + ")");
+}
+
+void check_size(const CellGraph& graph, const std::string& what, std::size_t size, const std::string& where) {
+  if (size > 0) return;
+  throw ShapeError(graph.name + ": " + what + " has size 0, expected at least 1 (" + where + ")");
+}
+
+void check_name(const CellGraph& graph, const std::string& name, const std::string& where) {
+  if (name.empty()) throw_cell_error(graph, "a name is empty", where);
+  const auto has_it = [&](const auto& named) {
+    return std::any_of(named.begin(), named.end(), [&](const auto& one) { return one.name == name; });
+  };
+  if (has_it(graph.parameters) || has_it(graph.states) || has_it(graph.nodes)) {
+    throw_cell_error(graph, "there are two values named '" + name + "'", where);
+  }
+}
+
+std::size_t add_parameter(CellGraph& graph, const std::string& name, const Shape& shape,
+                          const std::string& where) {
+  for (std::size_t i = 0; i < graph.parameters.size(); ++i) {
+    const ParameterInfo& known = graph.parameters[i];
+    if (known.name != name) continue;
+    if (known.shape == shape) return i;
+    throw ShapeError(graph.name + ": parameter '" + name + "' is " + shape.to_string() + ", but " +
+                     known.shape.to_string() + " where it was first used (" + where + ")");
+  }
+  check_name(graph, name, where);
+  for (const std::size_t size : shape.dims()) check_size(graph, "parameter '" + name + "'", size, where);
+  graph.parameters.push_back({name, shape});
+  return graph.parameters.size() - 1;
+}
+
 std::string describe(const CellGraph& graph, const CellNode& node) {
   return node.name.empty() ? expression(graph, node, 2) : node.name;
 }
@@ -164,6 +200,50 @@ void check_next(const CellGraph& graph, const CellState& state, std::size_t next
   throw ShapeError(graph.name + ": next(" + state.name + "): " + state.name + " has size " +
                    std::to_string(state.size) + " and " + sized(graph, next) + ", expected equal sizes (" +
                    where + ")");
+}
+
+CellGraph in_order(const CellGraph& graph) {
+  CellGraph ordered;
+  ordered.name = graph.name;
+  ordered.input_size = graph.input_size;
+  ordered.states = graph.states;
+  std::vector<std::size_t> nodes(graph.nodes.size(), kNoNode), parameters(graph.parameters.size(), kNoNode);
+  const auto parameter = [&](std::size_t index) {
+    if (parameters[index] == kNoNode) {
+      parameters[index] = ordered.parameters.size();
+      ordered.parameters.push_back(graph.parameters[index]);
+    }
+    return parameters[index];
+  };
+  const auto walk = [&](std::size_t from) {
+    std::vector<std::size_t> open{from};
+    while (!open.empty()) {
+      const std::size_t index = open.back();
+      CellNode node = graph.nodes[index];
+      const std::size_t depth = open.size();
+      for (std::size_t i = node.args.size(); i-- > 0;) {
+        if (nodes[node.args[i]] == kNoNode) open.push_back(node.args[i]);
+      }
+      if (open.size() > depth) continue;
+      open.pop_back();
+      if (nodes[index] != kNoNode) continue;
+      for (std::size_t& arg : node.args) arg = nodes[arg];
+      if (node.op == CellOp::kMatrix || node.op == CellOp::kVector || node.op == CellOp::kScalar) {
+        node.index = parameter(node.index);
+      }
+      nodes[index] = ordered.nodes.size();
+      ordered.nodes.push_back(std::move(node));
+    }
+    return nodes[from];
+  };
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (graph.nodes[i].op == CellOp::kInput) walk(i);
+  }
+  for (CellState& state : ordered.states) state.node = walk(state.node);
+  for (CellState& state : ordered.states) state.next = walk(state.next);
+  ordered.output = walk(graph.output);
+  for (std::size_t i = 0; i < graph.parameters.size(); ++i) parameter(i);  // those that nothing needs
+  return ordered;
 }
 
 }  // namespace sluice

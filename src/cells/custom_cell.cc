@@ -20,69 +20,7 @@ std::string text_of(SourceLine where) {
 }
 
 [[noreturn]] void throw_error(const CellGraph& graph, const std::string& what, SourceLine where) {
-  throw Error(graph.name + ": " + what + " (" + text_of(where) + ")");
-}
-
-void check_size(const CellGraph& graph, const std::string& what, std::size_t size, SourceLine where) {
-  if (size > 0) return;
-  throw ShapeError(graph.name + ": " + what + " has size 0, expected at least 1 (" + text_of(where) + ")");
-}
-
-/// Throws Error where the name is empty, or something has it already.
-void check_name(const CellGraph& graph, const std::string& name, SourceLine where) {
-  if (name.empty()) throw_error(graph, "a name is empty", where);
-  const auto has_it = [&](const auto& named) {
-    return std::any_of(named.begin(), named.end(), [&](const auto& one) { return one.name == name; });
-  };
-  if (has_it(graph.parameters) || has_it(graph.states) || has_it(graph.nodes)) {
-    throw_error(graph, "there are two values named '" + name + "'", where);
-  }
-}
-
-/// The same cell with nodes and parameters in the order of a walk from the next values and the output, left
-/// to right: compilers evaluate the operands of a + b in the order they like.
-CellGraph in_order(const CellGraph& graph) {
-  CellGraph ordered;
-  ordered.name = graph.name;
-  ordered.input_size = graph.input_size;
-  ordered.states = graph.states;
-  std::vector<std::size_t> nodes(graph.nodes.size(), kNoNode), parameters(graph.parameters.size(), kNoNode);
-  const auto parameter = [&](std::size_t index) {
-    if (parameters[index] == kNoNode) {
-      parameters[index] = ordered.parameters.size();
-      ordered.parameters.push_back(graph.parameters[index]);
-    }
-    return parameters[index];
-  };
-  const auto walk = [&](std::size_t from) {
-    std::vector<std::size_t> open{from};
-    while (!open.empty()) {
-      const std::size_t index = open.back();
-      CellNode node = graph.nodes[index];
-      const std::size_t depth = open.size();
-      for (std::size_t i = node.args.size(); i-- > 0;) {
-        if (nodes[node.args[i]] == kNoNode) open.push_back(node.args[i]);
-      }
-      if (open.size() > depth) continue;
-      open.pop_back();
-      if (nodes[index] != kNoNode) continue;
-      for (std::size_t& arg : node.args) arg = nodes[arg];
-      if (node.op == CellOp::kMatrix || node.op == CellOp::kVector || node.op == CellOp::kScalar) {
-        node.index = parameter(node.index);
-      }
-      nodes[index] = ordered.nodes.size();
-      ordered.nodes.push_back(std::move(node));
-    }
-    return nodes[from];
-  };
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (graph.nodes[i].op == CellOp::kInput) walk(i);
-  }
-  for (CellState& state : ordered.states) state.node = walk(state.node);
-  for (CellState& state : ordered.states) state.next = walk(state.next);
-  ordered.output = walk(graph.output);
-  for (std::size_t i = 0; i < graph.parameters.size(); ++i) parameter(i);  // those that nothing needs
-  return ordered;
+  throw_cell_error(graph, what, text_of(where));
 }
 
 }  // namespace
@@ -140,7 +78,7 @@ struct CellAccess {
 std::size_t CellValue::size() const noexcept { return graph_->nodes[node_].size; }
 
 CellValue CellValue::named(const std::string& name, SourceLine where) const {
-  check_name(*graph_, name, where);
+  check_name(*graph_, name, text_of(where));
   CellNode& node = graph_->nodes[node_];
   if (!node.name.empty()) {
     throw_error(*graph_, "'" + node.name + "' is named again, '" + name + "'", where);
@@ -205,48 +143,34 @@ CellBuilder::~CellBuilder() = default;
 
 CellValue CellBuilder::input(std::size_t size, SourceLine where) {
   if (graph_->input_size > 0) throw_error(*graph_, "there are two inputs, expected one", where);
-  check_size(*graph_, "the input", size, where);
+  check_size(*graph_, "the input", size, text_of(where));
   graph_->input_size = size;
   return CellAccess::append(*graph_, {.op = CellOp::kInput, .where = text_of(where)});
 }
 
 CellValue CellBuilder::state(const std::string& name, std::size_t size, SourceLine where) {
-  check_name(*graph_, name, where);
-  check_size(*graph_, "state '" + name + "'", size, where);
+  check_name(*graph_, name, text_of(where));
+  check_size(*graph_, "state '" + name + "'", size, text_of(where));
   graph_->states.push_back({.name = name, .size = size, .node = graph_->nodes.size(), .next = kNoNode});
   return CellAccess::append(
       *graph_, {.op = CellOp::kState, .index = graph_->states.size() - 1, .where = text_of(where)});
 }
 
-std::size_t CellBuilder::parameter(const std::string& name, const Shape& shape, SourceLine where) {
-  for (std::size_t i = 0; i < graph_->parameters.size(); ++i) {
-    const ParameterInfo& known = graph_->parameters[i];
-    if (known.name != name) continue;
-    if (known.shape == shape) return i;
-    throw ShapeError(graph_->name + ": parameter '" + name + "' is " + shape.to_string() + ", but " +
-                     known.shape.to_string() + " where it was first used (" + text_of(where) + ")");
-  }
-  check_name(*graph_, name, where);
-  for (const std::size_t size : shape.dims()) check_size(*graph_, "parameter '" + name + "'", size, where);
-  graph_->parameters.push_back({name, shape});
-  return graph_->parameters.size() - 1;
-}
-
 CellValue CellBuilder::matrix(const std::string& name, std::size_t rows, CellOperand a) {
   const SourceLine where = CellAccess::where(a);
   const std::size_t operand = CellAccess::node_in(*graph_, a, "matrix '" + name + "'");
-  const std::size_t index = parameter(name, {rows, graph_->nodes[operand].size}, where);
+  const std::size_t index = add_parameter(*graph_, name, {rows, graph_->nodes[operand].size}, text_of(where));
   return CellAccess::append(
       *graph_, {.op = CellOp::kMatrix, .args = {operand}, .index = index, .where = text_of(where)});
 }
 
 CellValue CellBuilder::vector(const std::string& name, std::size_t size, SourceLine where) {
-  const std::size_t index = parameter(name, {size}, where);
+  const std::size_t index = add_parameter(*graph_, name, {size}, text_of(where));
   return CellAccess::append(*graph_, {.op = CellOp::kVector, .index = index, .where = text_of(where)});
 }
 
 CellValue CellBuilder::scalar(const std::string& name, SourceLine where) {
-  const std::size_t index = parameter(name, {1}, where);
+  const std::size_t index = add_parameter(*graph_, name, {1}, text_of(where));
   return CellAccess::append(*graph_, {.op = CellOp::kScalar, .index = index, .where = text_of(where)});
 }
 

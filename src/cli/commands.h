@@ -68,6 +68,7 @@ struct InspectArguments {
   std::string model;
   std::optional<std::string> prefix;
   bool json = false;
+  std::string svg;  ///< empty if not given
 };
 
 struct SigmoidArguments {

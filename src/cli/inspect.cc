@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <iomanip>
 #include <iostream>
+#include <vector>
 
 #include "cli/commands.h"
+#include "io/atomic_file.h"
 #include "io/summary.h"
+#include "sluice/cell_text.h"
 
 namespace sluice::cli {
 namespace {
@@ -11,6 +14,18 @@ namespace {
 void print_counts(std::size_t parameters, std::size_t bytes, double flops) {
   std::cout << parameters << " parameters, " << bytes << " bytes, " << std::setprecision(12) << flops
             << " operations a step";
+}
+
+void print_cell(const RecurrentLayerOptions& options) {
+  std::cout << " of " << options.cell.name() << " (";
+  const char* between = "";
+  for (const CustomCell::State& state : options.cell.states()) {
+    std::cout << between << state.name << ' ' << state.size;
+    between = ", ";
+  }
+  if (options.cell.states().empty()) std::cout << "no states";
+  std::cout << "), " << options.num_layers << (options.num_layers == 1 ? " layer" : " layers")
+            << (options.bidirectional ? ", both directions" : "");
 }
 
 void print_text(const ModelSummary& summary) {
@@ -26,8 +41,9 @@ void print_text(const ModelSummary& summary) {
   std::cout << "\n";
   for (std::size_t i = 0; i < summary.modules.size(); ++i) {
     const ModuleSummary& module = summary.modules[i];
-    std::cout << "\n[" << i << "] " << module.type << ": " << module.input_size << " -> "
-              << module.output_size << "; ";
+    std::cout << "\n[" << i << "] " << module.type;
+    if (module.custom) print_cell(*module.custom);
+    std::cout << ": " << module.input_size << " -> " << module.output_size << "; ";
     print_counts(module.parameter_count(), module.bytes(), module.flops_per_step);
     std::cout << "\n";
     for (const ParameterSummary& parameter : module.parameters) {
@@ -35,6 +51,17 @@ void print_text(const ModelSummary& summary) {
                 << "\n";
     }
   }
+}
+
+void write_picture(const ModelSummary& summary, const InspectArguments& arguments) {
+  std::vector<CustomCell> cells;
+  for (const ModuleSummary& module : summary.modules) {
+    if (module.custom) cells.push_back(module.custom->cell);
+  }
+  if (cells.empty()) {
+    throw UsageError("--svg goes with a model that has a Recurrent, and " + arguments.model + " has none");
+  }
+  replace_file(arguments.svg, cell_svg(cells));
 }
 
 }  // namespace
@@ -47,6 +74,7 @@ void inspect(const InspectArguments& arguments) {
     throw UsageError("--prefix goes with a bare recurrent layer, and " + arguments.model +
                      " has an architecture");
   }
+  if (!arguments.svg.empty()) write_picture(summary, arguments);
   if (arguments.json) {
     std::cout << to_json(summary) << "\n";
   } else {

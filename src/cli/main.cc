@@ -116,6 +116,7 @@ void add_inspect(CLI::App& app, InspectArguments& a) {
   inspect->add_option("MODEL", a.model, "Model file (safetensors)")->required();
   inspect->add_option("--prefix", a.prefix, "In front of a bare layer's tensors' names: rnn.");
   inspect->add_flag("--json", a.json, "As one JSON object");
+  inspect->add_option("--svg", a.svg, "cell.svg: the values of the model's custom cells as a picture");
   inspect->callback([&a] { cli::inspect(a); });
 }
 

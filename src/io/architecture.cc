@@ -7,14 +7,16 @@
 #include <utility>
 #include <vector>
 
+#include "io/cell_text.h"
 #include "io/option_reader.h"
+#include "sluice/custom_recurrent.h"
 #include "sluice/error.h"
 
 namespace sluice {
 namespace {
 
 constexpr const char* kTypes =
-    "Embedding, LSTM, GRU, RNN, LSTMCell, GRUCell, RNNCell, Linear, Conv1d, LayerNorm, LastStep, "
+    "Embedding, LSTM, GRU, RNN, Recurrent, LSTMCell, GRUCell, RNNCell, Linear, Conv1d, LayerNorm, LastStep, "
     "MeanOverTime, "
     "Sigmoid, Tanh, ReLU, SiLU, LogSigmoid, Hardsigmoid, HardSigmoidONNX, Softmax, Dropout, Sequential";
 
@@ -80,6 +82,7 @@ class Builder {
     if (type == "LSTM") return make_lstm(options, prefix, false);
     if (type == "GRU") return make_gru(options, prefix, false);
     if (type == "RNN") return make_rnn(options, prefix, false);
+    if (type == "Recurrent") return make_custom(options, prefix);
     if (type == "LSTMCell") return make_lstm(options, prefix, true);
     if (type == "GRUCell") return make_gru(options, prefix, true);
     if (type == "RNNCell") return make_rnn(options, prefix, true);
@@ -114,18 +117,24 @@ class Builder {
       read.dropout = options.number("dropout", 0);
       read.variational_dropout = options.boolean("variational_dropout", false);
       read.zoneout_h = options.number("zoneout_h", 0);
-      // Before anything is made for so many layers.
-      const std::string last = prefix + "weight_ih_l" + std::to_string(read.num_layers - 1);
-      if (!weights_.contains(last) && !weights_.makes_missing()) {
-        throw Error("num_layers is " + std::to_string(read.num_layers) + ", but there is no tensor '" + last +
-                    "'");
-      }
+      check_layers(read.num_layers, prefix + "weight_ih");
     }
-    if (batch_first_ && *batch_first_ != read.batch_first) {
+    agree_on_batch_first(read.batch_first, options);
+    return read;
+  }
+
+  // Before anything is made for so many layers. Each has the parameter `name`.
+  void check_layers(std::size_t num_layers, const std::string& name) const {
+    const std::string last = name + "_l" + std::to_string(num_layers - 1);
+    if (weights_.contains(last) || weights_.makes_missing()) return;
+    throw Error("num_layers is " + std::to_string(num_layers) + ", but there is no tensor '" + last + "'");
+  }
+
+  void agree_on_batch_first(bool batch_first, const OptionReader& options) {
+    if (batch_first_ && *batch_first_ != batch_first) {
       options.fail("batch_first", "the value of the recurrent modules before it: all must agree");
     }
-    batch_first_ = read.batch_first;
-    return read;
+    batch_first_ = batch_first;
   }
 
   std::unique_ptr<Module<T>> make_lstm(OptionReader& options, const std::string& prefix, bool is_cell) {
@@ -147,6 +156,26 @@ class Builder {
     RNNOptions read = read_recurrent<RNNOptions>(options, prefix, is_cell);
     if (options.choice("nonlinearity", {"tanh", "relu"}) == "relu") read.nonlinearity = Nonlinearity::kRelu;
     return used(std::make_unique<RNN<T>>(read, weights_, prefix));
+  }
+
+  std::unique_ptr<Module<T>> make_custom(OptionReader& options, const std::string& prefix) {
+    constexpr std::size_t kMostLayers = 100;  // of a cell without parameters, whose layers nothing counts
+    RecurrentLayerOptions read{
+        .cell = read_cell(options.required("cell", "a cell's values"), options.place() + ".cell")};
+    read.num_layers = options.size("num_layers", 1, 1);
+    read.bidirectional = options.boolean("bidirectional", false);
+    read.batch_first = options.boolean("batch_first", false);
+    read.dropout = options.number("dropout", 0);
+    read.variational_dropout = options.boolean("variational_dropout", false);
+    const std::vector<ParameterInfo> parameters = read.cell.parameters();
+    if (!parameters.empty()) {
+      check_layers(read.num_layers, prefix + parameters.front().name);
+    } else if (read.num_layers > kMostLayers) {
+      options.fail("num_layers", "at most " + std::to_string(kMostLayers) + " of a cell without parameters");
+    }
+    agree_on_batch_first(read.batch_first, options);
+    own_input_size_ = read.cell.input_size();
+    return used(std::make_unique<Recurrent<T>>(read, weights_, prefix));
   }
 
   // --- the rest ---
@@ -235,6 +264,10 @@ class Builder {
         return module.output_size(input_size_);
       }
     }
+    if (own_input_size_) {
+      input_size_ = *own_input_size_;
+      return module.output_size(input_size_);
+    }
     if (!takes_indices_) {
       throw Error("the first module must be one that says how many features come in (LSTM, Linear, ...)");
     }
@@ -251,7 +284,8 @@ class Builder {
   const StateDict<T>& weights_;
   const std::string& name_;
   std::set<std::string> used_;
-  std::optional<std::size_t> features_;  // that come out of the modules so far
+  std::optional<std::size_t> features_;        // that come out of the modules so far
+  std::optional<std::size_t> own_input_size_;  // of the last module of a cell of one's own
   std::optional<bool> batch_first_;
   bool has_modules_ = false;
   std::size_t input_size_ = 0;

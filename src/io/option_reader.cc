@@ -12,11 +12,10 @@ constexpr std::uint64_t kSizeLimit = std::uint64_t{1} << 31;  // four times it, 
 
 }  // namespace
 
-OptionReader::OptionReader(const Json& object, std::string place)
+OptionReader::OptionReader(const Json& object, std::string place, const std::string& example)
     : object_(object), place_(std::move(place)) {
   if (!object.is_object()) {
-    throw Error(place_ + " is " + json_excerpt(object) +
-                ", expected an object such as {\"type\": \"LSTM\", ...}");
+    throw Error(place_ + " is " + json_excerpt(object) + ", expected an object such as " + example);
   }
 }
 
@@ -78,6 +77,12 @@ double OptionReader::number(const char* name, double otherwise) {
 const Json& OptionReader::list(const char* name) {
   const Json* value = find(name);
   if (value == nullptr || !value->is_array()) fail(name, "a list");
+  return *value;
+}
+
+const Json& OptionReader::required(const char* name, const std::string& expected) {
+  const Json* value = find(name);
+  if (value == nullptr) fail(name, expected);
   return *value;
 }
 

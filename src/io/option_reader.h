@@ -17,8 +17,9 @@ namespace sluice {
 /// option, what it is and what was expected. All throw Error.
 class OptionReader {
  public:
-  /// `place` says where the object stands. Throws unless it is an object.
-  OptionReader(const Json& object, std::string place);
+  /// `place` says where the object stands, and `example` what it looks like. Throws unless it is an object.
+  OptionReader(const Json& object, std::string place,
+               const std::string& example = R"({"type": "LSTM", ...})");
 
   const std::string& place() const noexcept { return place_; }
   /// From here on messages say the type too.
@@ -33,6 +34,8 @@ class OptionReader {
   std::size_t size(const char* name, std::size_t least, std::optional<std::size_t> otherwise = {});
   double number(const char* name, double otherwise);
   const Json& list(const char* name);
+  /// Of any type.
+  const Json& required(const char* name, const std::string& expected);
   std::int64_t integer(const char* name);
   /// True where the option is not there, or null.
   bool is_null(const char* name);

@@ -18,6 +18,7 @@ ModuleSummary summarize_module(const Module<float>& module, std::size_t input_si
   summary.input_size = input_size;
   summary.output_size = module.output_size(input_size);
   summary.flops_per_step = module.flops_per_step(input_size);
+  if (const auto* custom = dynamic_cast<const Recurrent<float>*>(&module)) summary.custom = custom->options();
   for (const ParameterInfo& parameter : module.parameters()) {
     const auto entry = entries.find(parameter.name);
     if (entry == entries.end()) continue;
@@ -95,6 +96,13 @@ std::string to_json(const ModelSummary& summary) {
                        {"bytes", module.bytes()},
                        {"flops_per_step", module.flops_per_step},
                        {"parameters", std::move(parameters)}});
+    if (!module.custom) continue;
+    Json states = Json::array();
+    for (const CustomCell::State& state : module.custom->cell.states()) {
+      states.push_back({{"name", state.name}, {"size", state.size}});
+    }
+    modules.back()["cell"] = module.custom->cell.name();
+    modules.back()["states"] = std::move(states);
   }
   const Json all = {{"path", summary.path},
                     {"kind", summary.kind},

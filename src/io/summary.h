@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "sluice/custom_recurrent.h"
 #include "sluice/model.h"
 #include "sluice/safetensors.h"
 
@@ -24,6 +26,7 @@ struct ModuleSummary {
   std::size_t output_size = 0;
   double flops_per_step = 0;  ///< multiplications and additions, for one row
   std::vector<ParameterSummary> parameters;
+  std::optional<RecurrentLayerOptions> custom;  ///< of layers of a cell of one's own
 
   std::size_t parameter_count() const;
   std::size_t bytes() const;

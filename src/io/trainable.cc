@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "sluice/custom_recurrent.h"
 #include "sluice/error.h"
 #include "sluice/init.h"
 #include "sluice/safetensors.h"
@@ -23,6 +24,12 @@ void begin_parameters(const Module<T>& module, Parameters<T>& parameters, std::u
   const std::vector<ParameterInfo> infos = module.parameters();
   if (infos.empty()) return;
   const std::string& name = infos.front().name;
+  if (const auto* custom = dynamic_cast<const Recurrent<T>*>(&module)) {
+    const RecurrentLayerOptions& options = custom->options();
+    const std::string own = options.cell.parameters().front().name + "_l0";
+    init::reset_parameters(parameters, options, name.substr(0, name.size() - own.size()), seed);
+    return;
+  }
   init::reset_parameters(parameters, module.type(), name.substr(0, name.rfind("weight")), seed);
 }
 

@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "core/fixed_sum.h"
 #include "sluice/error.h"
 
 namespace sluice {
@@ -628,13 +627,10 @@ void CellProgram<T>::reduce(const Reduction& reduction, T* const* const* rows,
                             std::size_t count) const noexcept {
   for (std::size_t r = 0; r < count; ++r) {
     const T* const from = rows[r][reduction.from.area] + reduction.from.offset;
-    const auto n = static_cast<double>(reduction.size);
-    double value = fixed_sum(from, reduction.size, [](double v) { return v; });
-    if (reduction.op != CellOp::kSum) value /= n;
-    if (reduction.op == CellOp::kVariance) {
-      const double mean = value;
-      value = fixed_sum(from, reduction.size, [mean](double v) { return (v - mean) * (v - mean); }) / n;
-    }
+    double value = row_sums_->sum(from, reduction.size);
+    if (reduction.op != CellOp::kSum) value /= static_cast<double>(reduction.size);
+    if (reduction.op == CellOp::kVariance)
+      value = row_sums_->square_sum(from, reduction.size, value) / static_cast<double>(reduction.size);
     rows[r][reduced_][reduction.to] = static_cast<T>(value);
   }
 }

@@ -18,6 +18,7 @@
 
 #include "cells/cell_graph.h"
 #include "kernels/cell_stage.h"
+#include "kernels/row_sums.h"
 #include "layers/packed_weights.h"
 #include "layers/unit_share.h"
 #include "sluice/tensor.h"
@@ -121,6 +122,7 @@ class CellProgram {
   class Compiler;
 
   const kernels::CellStages<T>* kernels_ = &kernels::cell_stages<T>();
+  const kernels::RowSums<T>* row_sums_ = &kernels::row_sums<T>();
   std::uint16_t reduced_ = 0;
   std::vector<Stage> stages_;
   std::vector<const PackedWeights<T>*> input_;  // into stages_: what can be made in advance

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "core/check.h"
-#include "core/fixed_sum.h"
 #include "core/threads.h"
+#include "kernels/row_sums.h"
 #include "layers/sequence.h"
 #include "sluice/layers.h"
 
@@ -18,9 +18,8 @@ constexpr std::size_t kGrainElements = std::size_t{1} << 15;
 // nothing where the mean is large. `weight` and `bias` may be null; y may be x.
 template <class T>
 void normalize_row(const T* x, const T* weight, const T* bias, double eps, T* y, std::size_t n) noexcept {
-  const double mean = fixed_sum(x, n, [](double v) { return v; }) / static_cast<double>(n);
-  const double variance =
-      fixed_sum(x, n, [mean](double v) { return (v - mean) * (v - mean); }) / static_cast<double>(n);
+  const double mean = kernels::row_mean(x, n);
+  const double variance = kernels::row_variance(x, n, mean);
   const double scale = 1.0 / std::sqrt(variance + eps);
   for (std::size_t i = 0; i < n; ++i) {
     double value = (static_cast<double>(x[i]) - mean) * scale;
@@ -149,9 +148,8 @@ Tensor<T> LayerNorm<T>::backward(TensorView<const T> grad, Tape& tape, Parameter
       if (t >= entry->length(b)) continue;
       for (std::size_t i = 0; i < n; ++i) normalized(i) = static_cast<double>(x(t, b, i));
       const double* const row = normalized.data();
-      const double mean = fixed_sum(row, n, [](double v) { return v; }) / static_cast<double>(n);
-      const double variance =
-          fixed_sum(row, n, [mean](double v) { return (v - mean) * (v - mean); }) / static_cast<double>(n);
+      const double mean = kernels::row_mean(row, n);
+      const double variance = kernels::row_variance(row, n, mean);
       const double scale = 1.0 / std::sqrt(variance + options_.eps);
       for (std::size_t i = 0; i < n; ++i) {
         const auto g = static_cast<double>(grad(t, b, i));
@@ -161,7 +159,7 @@ Tensor<T> LayerNorm<T>::backward(TensorView<const T> grad, Tape& tape, Parameter
         of_bias(i) += g;
       }
       if (!options.wants_input) continue;
-      const double mean_g = fixed_sum(scaled.data(), n, [](double v) { return v; }) / static_cast<double>(n);
+      const double mean_g = kernels::row_mean(scaled.data(), n);
       double mean_gn = 0;
       for (std::size_t i = 0; i < n; ++i) mean_gn += scaled(i) * normalized(i);
       mean_gn /= static_cast<double>(n);

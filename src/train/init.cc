@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cells/cell_graph.h"
 #include "core/check.h"
 #include "core/threads.h"
 #include "sluice/error.h"
@@ -148,6 +149,22 @@ void reset_affine(Parameters<T>& parameters, const std::string& prefix, std::uin
   }
 }
 
+// Fills what value `node` is of a vector, if it is that: all of it, or a slice.
+template <class T>
+void fill_vector(const CellGraph& graph, std::size_t node, std::size_t parameter, double value,
+                 TensorView<T> values) {
+  const std::size_t size = graph.nodes[node].size;
+  std::size_t first = 0;
+  while (graph.nodes[node].op == CellOp::kSlice) {
+    first += graph.nodes[node].first;
+    node = graph.nodes[node].args[0];
+  }
+  const CellNode& vector = graph.nodes[node];
+  if (vector.op == CellOp::kVector && vector.index == parameter) {
+    constant(values.narrow(0, first, size), value);
+  }
+}
+
 // Names of parameters that differ in one word: "rnn.bias_ih_l0", "rnn.weight_hh_l0".
 class Siblings {
  public:
@@ -249,6 +266,35 @@ void reset_parameters(Parameters<T>& parameters, std::string_view type, const st
 }
 
 template <class T>
+void reset_parameters(Parameters<T>& parameters, const RecurrentLayerOptions& options,
+                      const std::string& prefix, std::uint64_t seed) {
+  const CellGraph& graph = options.cell.graph();
+  const double bound = 1 / std::sqrt(static_cast<double>(options.cell.output_size()));
+  const auto reset = [&](std::size_t parameter, std::size_t i) {
+    const TensorView<T> values = parameters.value(i);
+    const auto is_scalar = [&](const CellNode& node) {
+      return node.op == CellOp::kScalar && node.index == parameter;
+    };
+    if (std::any_of(graph.nodes.begin(), graph.nodes.end(), is_scalar)) return constant(values, 1);
+    uniform_parameter(parameters, i, bound, seed);
+    for (const CellNode& node : graph.nodes) {
+      if (node.op != CellOp::kLayerNorm) continue;
+      fill_vector(graph, node.args[1], parameter, 1, values);
+      fill_vector(graph, node.args[2], parameter, 0, values);
+    }
+  };
+  for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
+    for (const char* const direction : {"", "_reverse"}) {
+      if (*direction != 0 && !options.bidirectional) continue;
+      for (std::size_t k = 0; k < graph.parameters.size(); ++k) {
+        const std::string name = graph.parameters[k].name + "_l" + std::to_string(layer) + direction;
+        reset(k, parameters.index_of(prefix + name));
+      }
+    }
+  }
+}
+
+template <class T>
 std::size_t forget_gate_bias(Parameters<T>& parameters, double value) {
   std::size_t found = 0;
   for (std::size_t i = 0; i < parameters.count(); ++i) {
@@ -280,6 +326,10 @@ template void orthogonal(TensorView<float>, double, const RandomStream&, const R
 template void orthogonal(TensorView<double>, double, const RandomStream&, const RunOptions&);
 template void reset_parameters(Parameters<float>&, std::string_view, const std::string&, std::uint64_t);
 template void reset_parameters(Parameters<double>&, std::string_view, const std::string&, std::uint64_t);
+template void reset_parameters(Parameters<float>&, const RecurrentLayerOptions&, const std::string&,
+                               std::uint64_t);
+template void reset_parameters(Parameters<double>&, const RecurrentLayerOptions&, const std::string&,
+                               std::uint64_t);
 template std::size_t forget_gate_bias(Parameters<float>&, double);
 template std::size_t forget_gate_bias(Parameters<double>&, double);
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "io/files.h"
+#include "support/well_formed.h"
 
 namespace sluice::cli {
 namespace {
@@ -19,35 +20,6 @@ namespace {
 using Points = std::vector<std::pair<double, double>>;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-// Every element is closed in its order, every quote too, and text has no bare markup.
-void expect_well_formed(const std::string& svg) {
-  std::vector<std::string> open;
-  std::size_t at = 0;
-  while (at < svg.size()) {
-    const std::size_t begin = svg.find('<', at);
-    ASSERT_EQ(svg.substr(at, begin - at).find('>'), std::string::npos);
-    if (begin == std::string::npos) break;
-    const std::size_t end = svg.find('>', begin);
-    ASSERT_NE(end, std::string::npos);
-    const std::string tag = svg.substr(begin + 1, end - begin - 1);
-    ASSERT_EQ(std::count(tag.begin(), tag.end(), '"') % 2, 0) << tag;
-    ASSERT_EQ(tag.find('<'), std::string::npos) << tag;
-    if (tag.starts_with("/")) {
-      ASSERT_FALSE(open.empty());
-      ASSERT_EQ(open.back(), tag.substr(1));
-      open.pop_back();
-    } else if (!tag.ends_with("/")) {
-      open.push_back(tag.substr(0, tag.find(' ')));
-    }
-    at = end + 1;
-  }
-  EXPECT_TRUE(open.empty());
-  EXPECT_EQ(svg.find('&'), std::string::npos);
-  EXPECT_TRUE(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""));
-  EXPECT_EQ(svg.find("nan"), std::string::npos);
-  EXPECT_EQ(svg.find("inf"), std::string::npos);
-}
 
 // The points of each polyline, all within the page.
 std::vector<Points> polylines(const std::string& svg) {
@@ -75,7 +47,7 @@ std::vector<Epoch> epochs_of(const std::vector<double>& losses) {
 
 std::vector<Points> drawn(const std::vector<Epoch>& epochs) {
   const std::string svg = plot_losses(epochs);
-  expect_well_formed(svg);
+  test::expect_well_formed(svg);
   return polylines(svg);
 }
 

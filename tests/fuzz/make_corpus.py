@@ -113,6 +113,11 @@ def make_architecture():
                     {"type": "RNN", "input_size": 2, "hidden_size": 3, "nonlinearity": "relu"},
                     {"type": "LayerNorm", "normalized_shape": [3], "eps": 1e-5}, {"type": "MeanOverTime"}])
     seed("cells", [{"type": "LSTMCell", "input_size": 2, "hidden_size": 3}])
+    seed("custom", [emb, {"type": "Recurrent", "prefix": "rnn", "num_layers": 1, "batch_first": True, "cell": {
+        "name": "C", "input_size": 2, "states": [{"name": "h", "size": 12}],
+        "values": [{"name": "wx", "op": "matrix", "parameter": "weight_ih", "rows": 12, "args": ["x"]},
+                   {"name": "y", "op": "add", "args": ["wx", "bias_ih"]},
+                   {"op": "vector", "parameter": "bias_ih", "size": 12}], "next": {"h": "y"}, "output": "h"}}])
     seed("many_layers", [emb, dict(lstm, num_layers=2**31 - 1)])
     seed("huge", [emb, dict(lstm, hidden_size=2**64 - 1)])
     seed("text_for_number", [emb, dict(lstm, hidden_size="64")])
@@ -122,7 +127,48 @@ def make_architecture():
     seed("empty", b"")
 
 
+def make_cell():
+    def seed(name, value):
+        write("cell", name, value if isinstance(value, bytes) else json.dumps(value).encode())
+
+    def apply(name, op, *args, **more):
+        return {"name": name, "op": op, "args": list(args), **more}
+
+    def cell(values, output="y", **more):
+        return {"name": "C", "input_size": 2, "states": [{"name": "h", "size": 3}], "values": values,
+                "next": {"h": "y"}, "output": output, **more}
+    bias = {"op": "vector", "parameter": "b", "size": 3}
+    product = apply("wx", "matrix", "x", parameter="w", rows=3)
+    seed("rnn", cell([apply("y", "tanh", "pre"), apply("pre", "add", "sum", "b"), bias, product,
+                      apply("sum", "add", "wx", "uh"), apply("uh", "matrix", "h", parameter="u", rows=3)]))
+    seed("gates", {"name": "G", "input_size": 2, "states": [{"name": "h", "size": 2}, {"name": "c", "size": 2}],
+                   "values": [apply("pre", "matrix", "x", parameter="w", rows=4),
+                              apply("a", "slice", "pre", first=0, size=2), apply("g", "slice", "pre", first=2, size=2),
+                              apply("f", "sigmoid", "a"), apply("old", "mul", "f", "c"), apply("k", "sub", 1, "f"),
+                              apply("in", "mul", "k", "g"), apply("c_new", "add", "old", "in"),
+                              apply("h_new", "relu", "c_new")],
+                   "next": {"h": "h_new", "c": "c_new"}, "output": "h"})
+    seed("norm", cell([product, bias, {"op": "scalar", "parameter": "s"},
+                       apply("y", "layer_norm", "wx", "s", "b", eps=0.1)], input="x"))
+    seed("elementwise", cell([
+        product, apply("a", "abs", "wx"), apply("b", "add", "a", 1), apply("l", "log", "b"), apply("r", "sqrt", "b"),
+        apply("e", "exp", "wx"), apply("d", "div", "l", "r"), apply("n", "neg", "d"), apply("m", "max", "n", "e"),
+        apply("i", "min", "m", "h"), apply("s", "less", "i", 0.5), apply("t", "less_equal", "h", "m"),
+        apply("y", "select", "s", "t", "i")], output=0))
+    seed("no_states", {"name": "N", "input_size": 1, "states": [], "values": [], "next": {}, "output": "x"})
+    seed("cycle", cell([apply("y", "tanh", "z"), apply("z", "tanh", "y")]))
+    seed("unknown_operation", cell([apply("y", "softmax", "x")]))
+    seed("unknown_name", cell([apply("y", "add", "h", "g")]))
+    seed("twice", cell([apply("y", "tanh", "h"), apply("y", "relu", "h")]))
+    seed("wrong_shape", cell([apply("y", "add", "h", "x")]))
+    seed("huge", cell([apply("y", "matrix", "h", parameter="w", rows=2**63)]))
+    seed("slice_wraps", cell([apply("y", "slice", "h", first=2**31 - 1, size=2**20)]))
+    seed("not_needed", cell([apply("y", "tanh", "h"), apply("z", "tanh", "h")]))
+    seed("deep", b"[" * 1000)
+
+
 if __name__ == "__main__":
     make_safetensors()
     make_npy()
     make_architecture()
+    make_cell()

@@ -4,13 +4,17 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 
+#include "cells/cell_graph.h"
 #include "io/architecture.h"
 #include "io/bare_layer.h"
 #include "io/npy_format.h"
+#include "sluice/cell_text.h"
 #include "sluice/error.h"
 #include "sluice/model.h"
 #include "sluice/safetensors.h"
@@ -68,6 +72,19 @@ inline void architecture(std::span<const std::byte> input) {
   try {
     const std::string text(reinterpret_cast<const char*>(input.data()), input.size());
     static_cast<void>(Model<float>::from_architecture(text, weights).architecture());
+  } catch (const Error&) {
+  }
+}
+
+/// The input is the text form of a cell: what layers, pictures and files make of it, too.
+inline void cell(std::span<const std::byte> input) {
+  try {
+    const CustomCell read =
+        cell_from_json(std::string_view(reinterpret_cast<const char*>(input.data()), input.size()));
+    const std::string text = cell_to_json(read);
+    if (cell_to_json(cell_from_json(text)) != text) std::abort();
+    [[maybe_unused]] const volatile std::size_t size = cell_svg({&read, 1}).size();
+    derive_backward(lower_cell(read.graph()));
   } catch (const Error&) {
   }
 }

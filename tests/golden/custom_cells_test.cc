@@ -10,50 +10,20 @@
 #include "cells/cell_graph.h"
 #include "golden/golden_file.h"
 #include "reference/cell_gradients.h"
-#include "sluice/cells/elementwise_kin.h"
-#include "sluice/cells/gru_kin.h"
-#include "sluice/cells/highway_kin.h"
-#include "sluice/cells/lem.h"
-#include "sluice/cells/lstm_kin.h"
 #include "sluice/custom_recurrent.h"
 #include "sluice/parameters.h"
+#include "support/library_cells.h"
 
 namespace sluice::golden {
 namespace {
 
-struct NamedCell {
-  std::string name;
-  CustomCell (*make)(std::size_t input_size, std::size_t hidden_size);
-};
-
-// With the sizes and numbers that the script has besides.
-const NamedCell kCells[] = {
-    {"lstm", &cells::lstm},
-    {"lstmp", [](std::size_t I, std::size_t H) { return cells::lstmp(I, H, 4); }},
-    {"peephole_lstm", &cells::peephole_lstm},
-    {"cifg", &cells::cifg},
-    {"layer_norm_lstm", &cells::layer_norm_lstm},
-    {"slstm", [](std::size_t I, std::size_t H) { return cells::slstm(I, H); }},
-    {"slstm_exp_forget",
-     [](std::size_t I, std::size_t H) { return cells::slstm(I, H, cells::ForgetGate::kExp); }},
-    {"gru", &cells::gru},
-    {"gru_reset_before", &cells::gru_reset_before},
-    {"mgu", &cells::mgu},
-    {"li_gru", &cells::li_gru},
-    {"sru", [](std::size_t, std::size_t H) { return cells::sru(H, 1.5); }},
-    {"qrnn_fo_pooling", [](std::size_t, std::size_t H) { return cells::qrnn_fo_pooling(H); }},
-    {"indrnn", &cells::indrnn},
-    {"min_gru", &cells::min_gru},
-    {"min_lstm", &cells::min_lstm},
-    {"highway", [](std::size_t, std::size_t H) { return cells::highway(H); }},
-    {"recurrent_highway", [](std::size_t I, std::size_t H) { return cells::recurrent_highway(I, H, 3); }},
-    {"lem", [](std::size_t I, std::size_t H) { return cells::lem(I, H, 0.5); }},
-};
+using test::kLibraryCells;
+using test::NamedCell;
 
 const NamedCell& find(const std::string& name) {
-  const NamedCell* found = std::find_if(std::begin(kCells), std::end(kCells),
+  const NamedCell* found = std::find_if(std::begin(kLibraryCells), std::end(kLibraryCells),
                                         [&](const NamedCell& one) { return one.name == name; });
-  if (found == std::end(kCells)) throw Error("the table has no cell " + name);
+  if (found == std::end(kLibraryCells)) throw Error("the table has no cell " + name);
   return *found;
 }
 
@@ -149,7 +119,7 @@ void expect_gradients(const LoweredCell& cell, const GoldenFile<double>& file, c
 }
 
 TEST(CustomCellsGolden, HasEveryCell) {
-  EXPECT_EQ(GoldenFile<double>("custom_cells").cases().size(), std::size(kCells));
+  EXPECT_EQ(GoldenFile<double>("custom_cells").cases().size(), std::size(kLibraryCells));
 }
 
 // In alphabetical order: "a,b,c".
