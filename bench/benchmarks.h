@@ -3,6 +3,9 @@
 // with.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "shape.h"
 
 namespace sluice::bench {
@@ -17,5 +20,9 @@ void register_loading();       ///< io/: from a file to a model that is ready
 
 /// One recurrent benchmark of any shape.
 void register_case(const RecurrentCase& shape);
+
+/// layers/: tables of what each step of these cells of the library costs; of all, where none is named. Throws
+/// Error for a name that is none.
+void print_cell_costs(const std::vector<std::string>& names);
 
 }  // namespace sluice::bench

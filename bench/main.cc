@@ -23,7 +23,10 @@ void print_help() {
       "optional\n"
       "                 LstmProjectedForward: the same with /P:\n"
       "                 {Lstm,Gru,Rnn}Step/B:1/I:64/H:64, /L: optional\n"
-      "                 {Lstm,Gru,Rnn}Train, {Lstm,Gru,Rnn}TrainStep: as Forward\n");
+      "                 {Lstm,Gru,Rnn}Train, {Lstm,Gru,Rnn}TrainStep: as Forward\n"
+      "                 RestatedLstm{Forward,Step,Train,TrainStep}: cells::lstm in place of LSTM\n"
+      "sluice_bench --cell-costs [CELL]...\n"
+      "  what each step of the library's cells (all, or those named) costs, beside its bound\n");
   benchmark::PrintDefaultHelp();
 }
 
@@ -62,6 +65,10 @@ void register_all() {
 int main(int argc, char** argv) {
   std::vector<char*> arguments(argv, argv + argc);
   try {
+    if (argc > 1 && std::string_view(argv[1]) == "--cell-costs") {
+      sluice::bench::print_cell_costs({argv + 2, argv + argc});
+      return 0;
+    }
     const auto shapes = take_shapes(arguments);
     for (const auto& shape : shapes) sluice::bench::register_case(shape);
     if (shapes.empty()) register_all();

@@ -29,16 +29,20 @@ constexpr Kind kKinds[] = {
     {"LstmForward", Cell::kLstm, Work::kForward, false},
     {"GruForward", Cell::kGru, Work::kForward, false},
     {"RnnForward", Cell::kRnn, Work::kForward, false},
+    {"RestatedLstmForward", Cell::kRestatedLstm, Work::kForward, false},
     {"LstmProjectedForward", Cell::kLstm, Work::kForward, true},
     {"LstmStep", Cell::kLstm, Work::kStep, false},
     {"GruStep", Cell::kGru, Work::kStep, false},
     {"RnnStep", Cell::kRnn, Work::kStep, false},
+    {"RestatedLstmStep", Cell::kRestatedLstm, Work::kStep, false},
     {"LstmTrain", Cell::kLstm, Work::kTrain, false},
     {"GruTrain", Cell::kGru, Work::kTrain, false},
     {"RnnTrain", Cell::kRnn, Work::kTrain, false},
+    {"RestatedLstmTrain", Cell::kRestatedLstm, Work::kTrain, false},
     {"LstmTrainStep", Cell::kLstm, Work::kTrainStep, false},
     {"GruTrainStep", Cell::kGru, Work::kTrainStep, false},
     {"RnnTrainStep", Cell::kRnn, Work::kTrainStep, false},
+    {"RestatedLstmTrainStep", Cell::kRestatedLstm, Work::kTrainStep, false},
 };
 
 const Kind& kind_of(const RecurrentCase& shape) {

@@ -10,7 +10,7 @@ namespace sluice::bench {
 
 /// What a recurrent benchmark runs. Sizes as in the names of the library's options.
 struct RecurrentCase {
-  enum class Cell { kLstm, kGru, kRnn };
+  enum class Cell { kLstm, kGru, kRnn, kRestatedLstm };  ///< the last: cells::lstm
   enum class Work {
     kForward,
     kStep,       ///< one time step of a stepper; T and threads stay 1

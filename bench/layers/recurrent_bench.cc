@@ -19,6 +19,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,8 @@
 #include "machine.h"
 #include "measure.h"
 #include "openmp_threads.h"
+#include "sluice/cells/lstm_kin.h"
+#include "sluice/custom_recurrent.h"
 #include "sluice/loss.h"
 #include "sluice/optim.h"
 #include "sluice/parameters.h"
@@ -66,8 +69,18 @@ void with_layer(const RecurrentCase& shape, const Use& use) {
       return use(GRU<float>(fill(GRUOptions{}), weights(3)));
     case Cell::kRnn:
       return use(RNN<float>(fill(RNNOptions{}), weights(1)));
+    case Cell::kRestatedLstm:
+      return use(Recurrent<float>({.cell = cells::lstm(shape.input_size, shape.hidden_size),
+                                   .num_layers = shape.layers,
+                                   .bidirectional = shape.directions == 2},
+                                  weights(4)));
   }
 }
+
+// What a layer's forward() takes beside x.
+template <class Layer>
+using InputOf =
+    std::conditional_t<std::is_same_v<Layer, Recurrent<float>>, CustomInput<float>, RecurrentInput<float>>;
 
 // Bytes of the matrices whose names begin with one of `prefixes`.
 template <class Layer>
@@ -90,7 +103,7 @@ void report(benchmark::State& state, double ns_a_step, double flops_a_step, int 
 template <class Layer>
 void run_forward(benchmark::State& state, const RecurrentCase& shape, const Layer& layer) {
   const Tensor<float> x = random_tensor<float>({shape.steps, shape.batch, shape.input_size}, -1, 1);
-  RecurrentInput<float> in;
+  InputOf<Layer> in;
   in.threads = shape.threads;
   const double ns = median_ns(state, [&] { benchmark::DoNotOptimize(layer.forward(x, in).output.data()); }) /
                     static_cast<double>(shape.steps);
@@ -180,7 +193,7 @@ void run_ragged(benchmark::State& state, const RecurrentCase& shape, const Layer
     lengths[i] = static_cast<std::int64_t>(length);
     steps += static_cast<double>(length);
   }
-  RecurrentInput<float> in;
+  InputOf<Layer> in;
   in.lengths = lengths;
   in.threads = shape.threads;
   const double ns = median_ns(state, [&] { benchmark::DoNotOptimize(layer.forward(x, in).output.data()); });
@@ -249,7 +262,7 @@ void register_recurrent() {
                       .layers = 2,
                       .directions = 2});
     for (const Work work : {Work::kTrain, Work::kTrainStep}) {
-      for (const Size& s : {Size{256, 150, 64}, Size{512, 25, 32}, Size{1024, 25, 64}}) {
+      for (const Size& s : {Size{256, 100, 1}, Size{256, 150, 64}, Size{512, 25, 32}, Size{1024, 25, 64}}) {
         register_on_both({.cell = cell,
                           .work = work,
                           .steps = s.steps,
@@ -270,6 +283,16 @@ void register_recurrent() {
     for (const std::size_t batch : {1, 4}) {
       register_on_both(
           {.cell = cell, .steps = 100, .batch = batch, .input_size = 256, .hidden_size = 256, .layers = 2});
+    }
+  }
+  for (const Size& s : {Size{256, 100, 1}, Size{256, 150, 64}, Size{512, 25, 32}}) {
+    for (const Work work : {Work::kForward, Work::kTrain}) {
+      register_on_both({.cell = Cell::kRestatedLstm,
+                        .work = work,
+                        .steps = s.steps,
+                        .batch = s.batch,
+                        .input_size = s.hidden,
+                        .hidden_size = s.hidden});
     }
   }
   for (const std::size_t batch : {1, 32}) {

@@ -11,6 +11,15 @@ def recurrent(cell, hidden, steps, batch, **more):
             "directions": 1, "unit": "step", "units": steps} | more  # fmt: skip
 
 
+# name -> (gates, parameters beside weight_ih [gates * H, I] and weight_hh [gates * H, H], in multiples of H).
+CUSTOM_CELLS = {
+    "lstm": (4, {"bias_ih": 4, "bias_hh": 4}),
+    "peephole-lstm": (4, {"bias": 4, "peephole": 3}),
+    "layer-norm-lstm": (4, {"gain_ih": 4, "gain_hh": 4, "bias": 4, "gain_c": 1, "bias_c": 1}),
+    "li-gru": (2, {"bias": 2}),
+}
+
+
 def all_cases():
     """name -> case. `units` is how many units (steps, models, windows) one call does."""
     cases = {}
@@ -45,6 +54,14 @@ def all_cases():
                 cases[f"{kind}-{cell}-{hidden}-b{batch}"] = recurrent(
                     cell, hidden, steps, batch, kind=kind, unit="batch", units=1, **updates
                 )
+    for kind in ("cell", "cell-train"):
+        for cell in CUSTOM_CELLS:
+            for hidden, steps, batch in ((512, 25, 32), (256, 150, 64), (256, 100, 1)):
+                units = {"unit": "batch", "units": 1} if kind == "cell-train" else {}
+                names = ["weight_ih", "weight_hh", *CUSTOM_CELLS[cell][1]]
+                cases[f"{kind}-{cell}-{hidden}-b{batch}"] = recurrent(
+                    cell, hidden, steps, batch, kind=kind, names=names, **units
+                )
     cases["vad"] = {"kind": "vad", "unit": "window", "units": 1, "threads": [1]}
     return cases
 
@@ -65,7 +82,7 @@ def describe(case):
         text += ", both directions"
     if case["kind"] == "stream":
         text += ", step by step"
-    if case["kind"] == "train":
+    if case["kind"] in ("train", "cell-train"):
         text += ", forward and backward"
     if case["kind"] == "train-step":
         text += ", a step with Adam"
@@ -87,13 +104,13 @@ def flops(case):
     """Multiplications and additions of the products of one call; 0 where that is no measure."""
     if "H" not in case:
         return 0
-    gates = 4 if case["cell"] == "lstm" else 3
+    gates = 3 if case["cell"] == "gru" else CUSTOM_CELLS[case["cell"]][0]
     rows = sum(case["lengths"]) if "lengths" in case else case["T"] * case["B"]
     columns = sum(
         (case["I"] if layer == 0 else case["directions"] * case["H"]) + case["H"]
         for layer in range(case["layers"])
     )
-    if case["kind"] == "train":  # as many for the weights' gradients, and as many for those of x and h
+    if case["kind"] in ("train", "cell-train"):  # as many for the weights' gradients, and as many for those of x and h
         columns *= 3
     if case["kind"] == "train-step":  # nobody wants that of x
         columns = 3 * columns - case["I"]

@@ -10,7 +10,8 @@ import time
 
 from install import BIN, BUILD, HERE, PYTHON, Failure
 
-# name -> (what it is, command). The first is ours; "copy" is a bound, no rival.
+TORCH_CELLS = [PYTHON, HERE / "workers" / "torch_cells_worker.py"]
+# name -> (what it is, command). The first is ours; NOT_RIVALS are bounds.
 ENGINES = {
     "sluice": ("sluice, C++", [BIN / "sluice-worker"]),
     "onednn-sycl": ("oneDNN, C++, the package for SYCL and TBB", [BIN / "onednn-sycl"]),
@@ -19,19 +20,31 @@ ENGINES = {
     "onnxruntime": ("ONNX Runtime, called from Python", [PYTHON, HERE / "workers" / "ort_worker.py"]),
     "openvino": ("OpenVINO, C++", [BIN / "openvino"]),
     "torch": ("PyTorch, its C++ library", [BIN / "torch"]),
+    "sluice-builtin": ("sluice's LSTM, which is no custom cell", [BIN / "sluice-worker", "builtin"]),
+    "torch-eager": ("PyTorch, called from Python, a cell in Python", TORCH_CELLS + ["eager"]),
+    "torch-script": ("the same by torch.jit.script", TORCH_CELLS + ["script"]),
+    "torch-compile": ("the same by torch.compile", TORCH_CELLS + ["compile"]),
     "eigen": ("Eigen, C++, compiled for this machine", [BIN / "eigen"]),
     "copy": ("memcpy, the bound of elementwise work", [BIN / "copy"]),
 }
+NOT_RIVALS = ("sluice", "sluice-builtin", "copy")
+OF_CELLS = ("sluice-builtin", "torch-eager", "torch-script", "torch-compile")
 # Where OpenCL, through which SYCL reaches a CPU, finds it.
 # Its threads are TBB's; those of OpenMP, on which Adam runs there, must not spin beside them.
 ENVIRONMENT = {
     "onednn-sycl": {
         "OCL_ICD_FILENAMES": str(BUILD / "onednn-sycl" / "lib" / "libintelocl.so"),
         "OMP_WAIT_POLICY": "passive",
-    }
+    },
+    "torch-compile": {"TORCHINDUCTOR_CACHE_DIR": str(BUILD / "inductor")},
 }
 FROM_PYTHON = ("onnxruntime",)
 TIMEOUT = 300  # seconds for one answer
+
+
+def takes(engine, case):
+    """Whether an engine is one for this kind of case: cells of one's own have engines of their own."""
+    return engine == "sluice" or (engine in OF_CELLS) == case["kind"].startswith("cell")
 
 
 class Unsupported(Exception):

@@ -10,9 +10,10 @@ import zlib
 import numpy as np
 from safetensors.numpy import save_file
 
+import custom_cells
 import onnx_models
 import reference
-from cases import SPEECH
+from cases import CUSTOM_CELLS, SPEECH
 from install import BUILD, Failure
 
 # The largest difference from float64 that a right answer in float32 may have, for outputs in [-1, 1]. Sums of some
@@ -84,6 +85,32 @@ def write_training(folder, case, random):
     return np.concatenate([part.ravel() for part in parts])
 
 
+def write_cell(folder, case, random):
+    """Files of a case with a custom cell; returns y, or the parts of what training gives, one after the other."""
+    size, (gates, others) = case["H"], CUSTOM_CELLS[case["cell"]]
+    shapes = {"weight_ih": (gates * size, case["I"]), "weight_hh": (gates * size, size)}
+    shapes |= {name: (count * size,) for name, count in others.items()}
+    bound = size**-0.5
+    weights = {name: random.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
+    for name in weights:
+        if name.startswith("gain"):
+            # 0.1 as Cooijmans et al. (2017) for what is fed back: from 1 a step may enlarge differences, and rounding
+            # alone comes to 1e-2 after 100 of them.
+            weights[name] += 0.1 if name == "gain_hh" else 1
+    x = random.standard_normal((case["T"], case["B"], case["I"])).astype(np.float32)
+    given = random.standard_normal((case["T"], case["B"], size)).astype(np.float32)
+    save_file({name + "_l0": array for name, array in weights.items()}, folder / "model0.safetensors")
+    np.save(folder / "x.npy", x)
+    wanted = {name: array.astype(np.float64) for name, array in weights.items()}
+    y, back = custom_cells.sequence(case["cell"], x.astype(np.float64), wanted)
+    if case["kind"] == "cell":
+        return y
+    np.save(folder / "given.npy", given)  # the gradient of y
+    parts = [y, *back(given.astype(np.float64))]
+    np.save(folder / "ends.npy", np.cumsum([part.size for part in parts]))
+    return np.concatenate([part.ravel() for part in parts])
+
+
 def write_elementwise(folder, case, random):
     x = (3 * random.standard_normal(case["n"])).astype(np.float32)  # as gates see them
     if case["n"] >= LARGE:
@@ -122,6 +149,8 @@ def write(name, case):
         wanted = write_elementwise(folder, case, random)
     elif case["kind"] == "vad":
         wanted = write_speech(folder)
+    elif case["kind"].startswith("cell"):
+        wanted = write_cell(folder, case, random)
     elif case["kind"].startswith("train"):
         wanted = write_training(folder, case, random)
     else:
@@ -153,7 +182,7 @@ def compare(folder, case, engine):
     difference = np.abs(got - wanted)
     if "lengths" in case:  # past a row's length nothing is promised
         difference = difference[np.arange(case["T"])[:, None] < np.array(case["lengths"])]
-    if case["kind"].startswith("train"):  # gradients may be large: in each part as a share of its largest element
+    if (folder / "ends.npy").exists():  # gradients may be large: in each part as a share of its largest element
         ends = np.load(folder / "ends.npy")[:-1]
         difference = np.concatenate(
             [d / max(1, np.abs(w).max()) for d, w in zip(np.split(difference, ends), np.split(wanted, ends))]

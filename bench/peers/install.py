@@ -85,8 +85,31 @@ def python_packages(folder, requirements, pip_python):
     stamp.write_text(wanted)
 
 
+def site_packages():
+    return next((VENV / "lib").glob("python3*/site-packages"))
+
+
+def cuda_stand_ins():
+    """PyTorch's module for Python is linked with all of CUDA, 3 GB that nothing calls here. In the place of those that
+    are not there, empty libraries; of one the module wants an address when it is loaded."""
+    folder = BUILD / "no_cuda"
+    needed = command("ldd", "ldd", site_packages() / "torch" / "lib" / "libtorch_python.so")
+    for name in sorted({line.split()[0] for line in needed.splitlines() if line.endswith("not found")}):
+        if (folder / name).exists():
+            continue
+        folder.mkdir(exist_ok=True)
+        source, versions = "", ""
+        if name.startswith("libnvshmem_host"):
+            source, versions = "int nvshmem_selected_device_transport;", "NVSHMEM { *; };"
+        (folder.parent / "no_cuda.c").write_text(source)
+        (folder.parent / "no_cuda.map").write_text(versions)
+        version_script = [f"-Wl,--version-script,{folder.parent / 'no_cuda.map'}"] if versions else []
+        command(f"the build of an empty {name}", "cc", "-shared", f"-Wl,-soname,{name}", *version_script,
+                folder.parent / "no_cuda.c", "-o", folder / name)  # fmt: skip
+
+
 def workers():
-    site = next((VENV / "lib").glob("python3*/site-packages"))
+    site = site_packages()
     launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
     command(
         "cmake", "cmake", "-S", HERE / "workers", "-B", BUILD / "workers", "-G", "Ninja", *launcher,
@@ -101,4 +124,5 @@ def everything():
     debian_packages()
     python_packages(VENV, HERE / "requirements.txt", None)
     python_packages(BUILD / "onednn-sycl", HERE / "onednn_sycl.txt", PYTHON)
+    cuda_stand_ins()
     workers()

@@ -102,7 +102,7 @@ def call_costs(pool, seconds):
 def self_check():
     """Proves that a right result passes, and that one with a value off by three times what is allowed, with a NaN, or
     with its end missing does not."""
-    for name in ("lstm-64-b1", "train-lstm-512-b32"):
+    for name in ("lstm-64-b1", "train-lstm-512-b32", "cell-train-layer-norm-lstm-256-b1"):
         check_finds_wrong(name, cases.all_cases()[name])
 
 

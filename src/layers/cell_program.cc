@@ -623,18 +623,22 @@ CellProgram<T>::CellProgram(const CellProgramSource<T>& source) : reduced_(sourc
 }
 
 template <class T>
+void CellProgram<T>::reduce(const Reduction& reduction, T* const* const* rows,
+                            std::size_t count) const noexcept {
+  for (std::size_t r = 0; r < count; ++r) {
+    const T* const from = rows[r][reduction.from.area] + reduction.from.offset;
+    double value = row_sums_->sum(from, reduction.size);
+    if (reduction.op != CellOp::kSum) value /= static_cast<double>(reduction.size);
+    if (reduction.op == CellOp::kVariance)
+      value = row_sums_->square_sum(from, reduction.size, value) / static_cast<double>(reduction.size);
+    rows[r][reduced_][reduction.to] = static_cast<T>(value);
+  }
+}
+
+template <class T>
 void CellProgram<T>::run(std::size_t stage, T* const* const* rows, std::size_t count, UnitShare share,
                          bool is_downward, bool has_pre) const noexcept {
-  for (const Reduction& reduction : stages_[stage].reductions) {
-    for (std::size_t r = 0; r < count; ++r) {
-      const T* const from = rows[r][reduction.from.area] + reduction.from.offset;
-      double value = row_sums_->sum(from, reduction.size);
-      if (reduction.op != CellOp::kSum) value /= static_cast<double>(reduction.size);
-      if (reduction.op == CellOp::kVariance)
-        value = row_sums_->square_sum(from, reduction.size, value) / static_cast<double>(reduction.size);
-      rows[r][reduced_][reduction.to] = static_cast<T>(value);
-    }
-  }
+  for (const Reduction& reduction : stages_[stage].reductions) reduce(reduction, rows, count);
   for (const Part& part : stages_[stage].parts) {
     kernels_->run(part.stage, rows, count, share.of(part.stage.blocks, is_downward), has_pre);
   }

@@ -65,6 +65,14 @@ struct CellProgramSource {
 template <class T>
 class CellProgram {
  public:
+  /// Of the elements of a row.
+  struct Reduction {
+    CellOp op;
+    CellPlace from;
+    std::size_t size;
+    std::size_t to;  ///< in the area of reduced values
+  };
+
   /// Throws Error where more values are needed at once than a stage has slots.
   explicit CellProgram(const CellProgramSource<T>& source);
 
@@ -87,6 +95,16 @@ class CellProgram {
   /// changed.
   void input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept;
 
+  /// What a stage consists of: first reductions, then parts.
+  std::span<const Reduction> reductions(std::size_t stage) const noexcept {
+    return stages_[stage].reductions;
+  }
+  void reduce(const Reduction& reduction, T* const* const* rows, std::size_t count) const noexcept;
+  std::size_t parts(std::size_t stage) const noexcept { return stages_[stage].parts.size(); }
+  const kernels::CellStage<T>& part(std::size_t stage, std::size_t i) const noexcept {
+    return stages_[stage].parts[i].stage;
+  }
+
  private:
   // Values of one size that are made together.
   struct Part {
@@ -96,12 +114,6 @@ class CellProgram {
     std::vector<Tensor<T>> vectors;  // parameters, in whole blocks
     Tensor<T> bias;
     kernels::CellStage<T> stage;  // points to the others' memory, which does not move with them
-  };
-  struct Reduction {
-    CellOp op;
-    CellPlace from;
-    std::size_t size;
-    std::size_t to;
   };
   struct Stage {
     std::vector<Reduction> reductions;  // before its parts

@@ -123,6 +123,9 @@ class PackedCell {
   bool has_projection() const noexcept { return is_projected_; }
   const kernels::PackedGemm<T>& kernels() const noexcept { return kernels::packed_gemm<T>(); }
   double multiply_adds() const noexcept;
+  /// Of a custom cell: a step, and one that keeps what the way back needs.
+  const CellProgram<T>& program() const noexcept { return custom_->plain; }
+  const CellProgram<T>& recording_program() const noexcept { return custom_->recording; }
 
   /// Most rows of a tile of the first stage.
   std::size_t tile_rows() const noexcept;

@@ -37,8 +37,8 @@ TEST(BenchmarkShape, NamesComeBackAsTheyWent) {
   for (const char* name :
        {"LstmForward/T:25/B:32/I:512/H:512/threads:2", "RnnForward/T:1/B:1/I:1/H:1/threads:1",
         "LstmProjectedForward/T:10/B:3/I:40/H:64/L:2/D:2/P:16/threads:1", "GruStep/B:8/I:64/H:128",
-        "LstmStep/B:1/I:64/H:64/L:3", "GruTrain/T:25/B:32/I:512/H:512/threads:2",
-        "LstmTrainStep/T:25/B:32/I:24/H:512/L:2/D:2/threads:1"}) {
+        "RestatedLstmTrain/T:25/B:32/I:512/H:512/threads:2", "LstmStep/B:1/I:64/H:64/L:3",
+        "GruTrain/T:25/B:32/I:512/H:512/threads:2", "LstmTrainStep/T:25/B:32/I:24/H:512/L:2/D:2/threads:1"}) {
     EXPECT_EQ(to_name(parse_case(name)), name);
   }
 }
@@ -53,8 +53,9 @@ TEST(BenchmarkShape, ErrorsNameWhatIsWrong) {
   EXPECT_EQ(
       message_for("Forward/T:1"),
       "shape 'Forward/T:1': begins with 'Forward', expected one of LstmForward, GruForward, RnnForward, "
-      "LstmProjectedForward, LstmStep, GruStep, RnnStep, LstmTrain, GruTrain, RnnTrain, LstmTrainStep, "
-      "GruTrainStep, RnnTrainStep");
+      "RestatedLstmForward, LstmProjectedForward, LstmStep, GruStep, RnnStep, RestatedLstmStep, LstmTrain, "
+      "GruTrain, RnnTrain, RestatedLstmTrain, LstmTrainStep, GruTrainStep, RnnTrainStep, "
+      "RestatedLstmTrainStep");
   EXPECT_EQ(message_for(start), "shape '" + start + "': threads is missing");
   EXPECT_EQ(message_for(start + "/threads:1/"), "shape '" + start +
                                                     "/threads:1/': '' is none of B, D, H, I, L, T, threads "

@@ -3,15 +3,12 @@
 from Python: inputs and outputs are bound once, and the cost of a call is measured on an empty model ("empty").
 """
 
-import json
-import math
-import os
-import sys
 import threading
-import time
 
 import numpy as np
 import onnxruntime as ort
+
+from worker import Unsupported, serve
 
 
 def session(path, threads):
@@ -177,59 +174,13 @@ KINDS = {
 }
 
 
-def fastest_ns(call):
-    best, begin = math.inf, time.perf_counter_ns()
-    for _ in range(20):
-        start = time.perf_counter_ns()
-        call()
-        best = min(best, time.perf_counter_ns() - start)
-        if time.perf_counter_ns() - begin > 50e6:
-            break
-    return best
-
-
-def time_calls(run, seconds):
-    """Nanoseconds of a call, many times; as time_calls of worker.cc."""
-    calls = range(max(1, math.ceil(max(20e3, seconds * 1e9 / 2000) / fastest_ns(run))))
-    samples, begin = [], time.perf_counter_ns()
-    while True:
-        start = time.perf_counter_ns()
-        for _ in calls:
-            run()
-        end = time.perf_counter_ns()
-        samples.append((end - start) / len(calls))
-        if end - begin >= seconds * 1e9:
-            return samples
-
-
-def main():
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-
-    def answer(**values):
-        print(json.dumps(values), file=answers, flush=True)
-
-    answer(engine="onnxruntime", version=ort.__version__)
-    job = None
-    for line in sys.stdin:
-        command = json.loads(line)
-        try:
-            if command["do"] == "prepare":
-                job = None
-                with open(f"{command['folder']}/case.json") as file:
-                    case = json.load(file)
-                if case["kind"].startswith("train"):
-                    answer(unsupported="it does not train")
-                    continue
-                job = KINDS[case["kind"]](case, command["folder"], command["threads"])
-                job.run()
-                np.save(f"{command['folder']}/onnxruntime.npy", job.result())
-                answer(setting="called from Python, inputs and outputs bound")
-            else:
-                answer(ns=time_calls(job.run, command["seconds"]))
-        except Exception as error:
-            answer(error=f"{type(error).__name__}: {error}")
+def make(case, folder, threads):
+    if case["kind"].startswith("train"):
+        raise Unsupported("it does not train")
+    job = KINDS[case["kind"]](case, folder, threads)
+    job.setting = "called from Python, inputs and outputs bound"
+    return job
 
 
 if __name__ == "__main__":
-    main()
+    serve("onnxruntime", ort.__version__, make)

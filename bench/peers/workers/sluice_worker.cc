@@ -4,6 +4,8 @@
 
 #include <fstream>
 
+#include "sluice/cells/gru_kin.h"
+#include "sluice/cells/lstm_kin.h"
 #include "sluice/sluice.h"
 #include "vad/network.h"
 #include "worker.h"
@@ -192,7 +194,59 @@ class Training : public Job {
   Tensor<float> x_, given_, y_, grad_x_;
 };
 
+CustomCell custom_cell(const Case& c) {
+  if (c.cell == "lstm") return cells::lstm(c.I, c.H);
+  if (c.cell == "peephole-lstm") return cells::peephole_lstm(c.I, c.H);
+  if (c.cell == "layer-norm-lstm") return cells::layer_norm_lstm(c.I, c.H);
+  return cells::li_gru(c.I, c.H);
+}
+
+// A custom cell, forward or, with a tape, forward and backward. "sluice-builtin" has the built-in LSTM in its
+// place.
+class Cell : public Job {
+ public:
+  Cell(const Case& c, bool is_builtin)
+      : c_(c), trains_(c.kind == "cell-train"), net_(make_net(c, is_builtin)), x_(c.input()) {
+    omp_set_num_threads(c.threads);
+    if (!trains_) return;
+    parameters_ = Parameters<float>(net_->parameters());
+    parameters_.load(c.weights());
+    given_ = c.array("given.npy");
+  }
+  void run() override {
+    if (!trains_) {
+      y_ = net_->run({x_.view()}, {}).y;
+      return;
+    }
+    y_ = net_->record({x_.view()}, tape_, {}).y;
+    parameters_.zero_grad();
+    grad_x_ = net_->backward(given_, tape_, parameters_, {});
+  }
+  Tensor<float> result() override {
+    if (!trains_) return y_;
+    std::vector<TensorView<const float>> parts{y_, grad_x_};
+    for (const std::string& name : c_.names) parts.push_back(parameters_.grad(name + "_l0"));
+    return joined(parts);
+  }
+
+ private:
+  static std::unique_ptr<Module<float>> make_net(const Case& c, bool is_builtin) {
+    if (!is_builtin)
+      return std::make_unique<Recurrent<float>>(RecurrentLayerOptions{.cell = custom_cell(c)}, c.weights());
+    if (c.cell != "lstm") throw Unsupported{"of custom cells only the LSTM is built in, too"};
+    return std::make_unique<LSTM<float>>(LSTMOptions{.input_size = c.I, .hidden_size = c.H}, c.weights());
+  }
+
+  Case c_;
+  bool trains_;
+  std::unique_ptr<Module<float>> net_;
+  Parameters<float> parameters_;
+  Tape tape_;
+  Tensor<float> x_, given_, y_, grad_x_;
+};
+
 std::unique_ptr<Job> make(const Case& c) {
+  if (c.kind.starts_with("cell")) return std::make_unique<Cell>(c, false);
   if (c.kind == "sequence") return std::make_unique<Sequence>(c);
   if (c.kind == "stream") return std::make_unique<Stepped>(c);
   if (c.kind == "models") return std::make_unique<Models>(c);
@@ -204,4 +258,10 @@ std::unique_ptr<Job> make(const Case& c) {
 }  // namespace
 }  // namespace sluice::peers
 
-int main() { return sluice::peers::serve("sluice", sluice::active_target(), &sluice::peers::make); }
+// "builtin" as an argument: the engine sluice-builtin.
+int main(int argc, char**) {
+  using namespace sluice::peers;
+  if (argc == 1) return serve("sluice", sluice::active_target(), &make);
+  return serve("sluice-builtin", sluice::active_target(),
+               [](const Case& c) { return std::make_unique<Cell>(c, true); });
+}

@@ -31,6 +31,7 @@ Case read_case(const std::string& folder, int threads) {
   c.threads = threads;
   c.kind = json.at("kind");
   c.cell = json.value("cell", "");
+  c.names = json.value("names", std::vector<std::string>());
   c.function = json.value("function", "");
   const auto size = [&](const char* name, std::size_t otherwise) { return json.value(name, otherwise); };
   c.T = size("T", 0);
@@ -75,7 +76,7 @@ double trial_ns(const std::function<void()>& call) {
   return best;
 }
 
-Tensor<float> joined(std::initializer_list<TensorView<const float>> parts) {
+Tensor<float> joined(std::span<const TensorView<const float>> parts) {
   std::size_t size = 0;
   for (const TensorView<const float>& part : parts) size += part.size();
   Tensor<float> all({size});

@@ -9,6 +9,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,9 +22,11 @@ namespace sluice::peers {
 /// A case as case.json in its folder has it; cases.py writes it. Sizes that a kind does not have are 0.
 struct Case {
   std::string folder;
-  std::string kind;      // "sequence", "stream", "models", "elementwise", "vad", "train", "train-step"
-  std::string cell;      // "lstm", "gru"
-  std::string function;  // "sigmoid", "tanh"
+  std::string kind;  // "sequence", "stream", "models", "elementwise", "vad", "train", "train-step", "cell",
+                     // "cell-train"
+  std::string cell;  // "lstm", "gru"; cases.py's CUSTOM_CELLS
+  std::vector<std::string> names;  // parameters of a custom cell
+  std::string function;            // "sigmoid", "tanh"
   std::size_t T = 0, B = 0, I = 0, H = 0, layers = 1, directions = 1;
   std::size_t models = 0;             // how many models, each with weights of its own
   std::size_t updates = 0;            // train-step: by Adam, before the parameters are compared
@@ -80,7 +83,10 @@ class HostThreads {
 };
 
 /// The elements of all of them, one after the other: what a case of training gives.
-Tensor<float> joined(std::initializer_list<TensorView<const float>> parts);
+Tensor<float> joined(std::span<const TensorView<const float>> parts);
+inline Tensor<float> joined(std::initializer_list<TensorView<const float>> parts) {
+  return joined(std::span(parts.begin(), parts.size()));
+}
 
 /// Answers the driver until stdin ends.
 int serve(const std::string& engine, const std::string& version, const Maker& make);
