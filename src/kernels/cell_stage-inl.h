@@ -83,9 +83,10 @@ class StageTile {
   }
 
   // Blocks [block, block + blocks). The products fetch those of the block `distance` blocks away, unless 0.
-  void SetBlocks(std::size_t block, std::size_t blocks, std::ptrdiff_t distance) {
+  void SetBlocks(std::size_t block, std::size_t blocks, bool is_downward, std::ptrdiff_t distance) {
     block_ = block;
     blocks_ = blocks;
+    is_downward_ = is_downward;
     distance_ = distance;
   }
   // Rows [0, count), which are groups [first_group, first_group + groups).
@@ -241,8 +242,9 @@ class StageTile {
     // One row of one block has too few sums for the latency of a multiply-add to be hidden.
     const std::size_t most_at_once = count_ == 1 ? 2 : 1;
     std::size_t at_once;
-    for (std::size_t b = 0; b < blocks_; b += at_once) {
-      at_once = std::min(blocks_ - b, most_at_once);
+    for (std::size_t done = 0; done < blocks_; done += at_once) {
+      at_once = std::min(blocks_ - done, most_at_once);
+      const std::size_t b = is_downward_ ? blocks_ - done - at_once : done;
       std::size_t first = 0;
       for (std::size_t g = 0; g < groups_; ++g) {
         const std::size_t rows = Share(count_ - first, 1, groups_ - g);
@@ -337,6 +339,7 @@ class StageTile {
 
   T* const* const* rows_ = nullptr;
   std::size_t count_ = 0, first_group_ = 0, groups_ = 0, block_ = 0, blocks_ = 0;
+  bool is_downward_ = false;
   std::ptrdiff_t distance_ = 0;
   std::size_t vectors_ = 0;           // of all entries
   T* at_[kMaxEntries * kMaxVectors];  // where each has slot 0: known of `entries_` entries
@@ -365,7 +368,10 @@ void RunStage(const CellStage<T>& stage, T* const* const* rows, std::size_t coun
   for (std::size_t done = 0; done < blocks; done += now) {
     now = std::min(most_blocks, blocks - done);
     const std::size_t block = sweep.is_downward ? sweep.end - done - now : sweep.begin + done;
-    tile.SetBlocks(block, now, !fetches || done + now == blocks ? 0 : sweep.is_downward ? -1 : 1);
+    tile.SetBlocks(block, now, sweep.is_downward,
+                   !fetches || done + now == blocks ? 0
+                   : sweep.is_downward              ? -1
+                                                    : 1);
     std::size_t first = 0, first_group = 0;
     for (std::size_t i = 0; i < tiles; ++i) {
       const std::size_t tile_groups = Share(groups - first_group, 1, tiles - i);

@@ -91,10 +91,22 @@ std::size_t push(std::vector<CellNode>& nodes, CellNode node) {
   return nodes.size() - 1;
 }
 std::size_t push_products(std::vector<CellNode>& nodes, const CellBackward& backward,
-                          const std::vector<CellBackward::TransposedProduct>& products, std::size_t size) {
+                          const std::vector<CellBackward::TransposedProduct>& products,
+                          const std::vector<std::size_t>& list_offsets, std::size_t size) {
   CellNode sum{.op = CellOp::kProducts, .size = size};
   for (const CellBackward::TransposedProduct& product : products) {
-    CellNode later{.op = CellOp::kLater, .size = backward.nodes[backward.lists[product.list]].size};
+    const std::size_t rows = backward.nodes[backward.lists[product.list]].size;
+    // Neighbouring lists that go with neighbouring rows of a matrix are one operand.
+    if (!sum.products.empty()) {
+      const CellProduct& last = sum.products.back();
+      CellNode& later = nodes[last.operand];
+      if (last.parameter == product.parameter && last.first_row + later.size == product.first_row &&
+          list_offsets[later.index] + later.size == list_offsets[product.list]) {
+        later.size += rows;
+        continue;
+      }
+    }
+    CellNode later{.op = CellOp::kLater, .size = rows};
     later.index = product.list;
     sum.products.push_back({product.parameter, product.first_row, push(nodes, std::move(later)), true});
   }
@@ -126,7 +138,8 @@ CellProgram<T> CustomBackwardPrograms<T>::make_step(std::span<const TensorView<c
     const std::size_t state = node.index, size = node.size;
     std::size_t made = push(nodes, std::move(node));
     if (is_gradient && !backward.states[state].products.empty()) {
-      const std::size_t sum = push_products(nodes, backward, backward.states[state].products, size);
+      const std::size_t sum =
+          push_products(nodes, backward, backward.states[state].products, list_offsets, size);
       CellNode both{.op = CellOp::kAdd, .size = size, .args = {sum, made}};
       made = push(nodes, std::move(both));
     }
@@ -158,7 +171,7 @@ void CustomBackwardPrograms<T>::add_state_products(std::span<const TensorView<co
         return product.first == first && parameters[product.parameter].dim(1) == size;
       });
       std::vector<CellNode> nodes;
-      const std::size_t sum = push_products(nodes, backward, {rest.begin(), others}, size);
+      const std::size_t sum = push_products(nodes, backward, {rest.begin(), others}, list_offsets, size);
       CellNode known{.op = CellOp::kGradNext, .size = size};
       known.index = s;
       known.first = first;
