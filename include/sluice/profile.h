@@ -157,6 +157,7 @@ struct ProfileReport {
   std::string model;
   std::string dtype;
   std::size_t steps = 0, batch = 0, input_size = 0;
+  double valid_share = 1;  ///< of steps x batch: what is left where rows have lengths
   int threads = 1;
   std::size_t repeat = 0;
   double load_seconds = 0;
