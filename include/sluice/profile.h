@@ -85,7 +85,9 @@ struct MachineLimits {
   double sigmoid_per_second = 0, tanh_per_second = 0;  ///< elements, stand-alone, in L1
 };
 /// Measures in a second or two, and keeps the result in a file for the next time (a cache folder of the
-/// user's: XDG_CACHE_HOME/sluice; left out where there is none). `fresh` measures anew.
+/// user's: XDG_CACHE_HOME/sluice, or ~/.cache/sluice; left out where there is none). `fresh` measures anew,
+/// as does a file that cannot be read, or is of another machine or library. `threads` as in RunOptions, and
+/// never more than there are processors; rates are those of all of them together.
 MachineLimits machine_limits(int threads, bool fresh = false);
 
 /// The least time that work can take.
@@ -155,6 +157,7 @@ struct ProfileReport {
   std::string model;
   std::string dtype;
   std::size_t steps = 0, batch = 0, input_size = 0;
+  double valid_share = 1;  ///< of steps x batch: what is left where rows have lengths
   int threads = 1;
   std::size_t repeat = 0;
   double load_seconds = 0;
