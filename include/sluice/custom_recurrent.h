@@ -92,6 +92,9 @@ class Recurrent : public Module<T> {
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
 
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
+
  private:
   RecurrentLayerOptions options_;
   std::unique_ptr<const RecurrentNet<T>> net_;

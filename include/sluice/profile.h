@@ -120,14 +120,16 @@ struct GateReport {
   std::uint64_t activations = 0;
   std::uint64_t shut = 0;                ///< below 0.01, tanh: below -0.99
   std::uint64_t open = 0;                ///< above 0.99
-  double mean = 0, mean_derivative = 0;  ///< y (1 - y), or 1 - y^2
-  double memory_steps = 0;               ///< of a forget gate: 1 / (1 - mean); 0 elsewhere
-  std::vector<std::uint64_t> histogram;  ///< 20 bins of equal width from 0 (-1) to 1
+  double mean = 0, mean_derivative = 0;  ///< the derivative: y (1 - y), or 1 - y^2
+  /// Of a forget gate, and of a GRU's update gate: 1 / (1 - mean), at most 1e6; 0 elsewhere.
+  double memory_steps = 0;
+  std::vector<std::uint64_t> histogram;  ///< 20 bins of equal width from 0 (-1) to 1, which the last one has
   /// By unit: mean activation, standard deviation, share shut, share open.
   std::vector<float> unit_mean, unit_deviation, unit_shut, unit_open;
-  std::vector<std::size_t> dead_units;   ///< always shut
+  std::vector<std::size_t> dead_units;   ///< always shut; of a tanh: always at one end
   std::vector<std::size_t> stuck_units;  ///< that hardly move: deviation below 0.001, and not dead
-  /// Mean over rows [units, times], both brought down to at most 128 by means of neighbours.
+  /// [units, times], both brought down to at most 128: each cell is the mean of all activations that fall
+  /// into it. Times end with the longest row.
   Tensor<float> heat;
 };
 

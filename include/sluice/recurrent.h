@@ -155,6 +155,9 @@ class LSTM : public Module<T> {
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
 
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
+
  private:
   LSTMOptions options_;
   std::unique_ptr<const RecurrentNet<T>> net_;
@@ -191,6 +194,9 @@ class GRU : public Module<T> {
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
 
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
+
  private:
   GRUOptions options_;
   std::unique_ptr<const RecurrentNet<T>> net_;
@@ -226,6 +232,9 @@ class RNN : public Module<T> {
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
+
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
 
  private:
   RNNOptions options_;

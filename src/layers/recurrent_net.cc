@@ -119,6 +119,12 @@ std::size_t RecurrentNet<T>::output_size(std::size_t input_size) const {
 }
 
 template <class T>
+std::string RecurrentNet<T>::name() const {
+  const std::string name = prefix_.ends_with('.') ? prefix_.substr(0, prefix_.size() - 1) : prefix_;
+  return name.empty() ? std::string(options_.type) : name;
+}
+
+template <class T>
 double RecurrentNet<T>::flops_per_step() const noexcept {
   double multiply_adds = 0;
   for (const PackedCell<T>& cell : cells_) multiply_adds += cell.multiply_adds();
