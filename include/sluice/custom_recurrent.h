@@ -38,6 +38,7 @@ struct CustomInput {
   std::vector<TensorView<const T>> states{};
   std::span<const std::int64_t> lengths{};  ///< [B] valid steps of each row; empty: all T
   int threads = 0;                          ///< as in RunOptions
+  Profiler* profiler = nullptr;             ///< as in RunOptions; recorded calls are not counted
 };
 
 template <class T>

@@ -6,10 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "sluice/module.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
@@ -34,14 +36,16 @@ struct CellTimes {
   std::size_t direction = 0;
   std::size_t thread = 0;
   std::uint64_t steps = 0;
+  std::uint64_t activations = 0;  ///< sigmoids, tanhs and exponentials that it took
   PhaseSeconds seconds{};
 };
 
 struct ModuleTimes {
-  std::string type;              ///< "LSTM"
-  std::string prefix;            ///< of its parameters; may be empty
-  double seconds = 0;            ///< of the call's own thread, from beginning to end
-  std::vector<CellTimes> cells;  ///< of recurrent layers
+  std::string type;    ///< "LSTM"
+  std::string prefix;  ///< of its parameters, without the dot at its end; may be empty
+  double seconds = 0;  ///< of the call's own thread, from beginning to end
+  /// Of recurrent layers. A thread's seconds add up to the module's.
+  std::vector<CellTimes> cells;
 };
 
 /// What a Profiler has seen so far.
@@ -49,6 +53,13 @@ struct ProfileTimes {
   std::uint64_t runs = 0;            ///< calls, or a stream's steps
   double seconds = 0;                ///< of all runs, whole
   std::vector<ModuleTimes> modules;  ///< in the model's order
+};
+
+struct TraceSpan {
+  std::string name;  ///< "rnn l0 input"
+  std::size_t thread = 0;
+  double begin = 0, seconds = 0;
+  std::size_t step = 0;
 };
 
 /// Counts the time of the calls or the stream that it is attached to (RunOptions::profiler,
@@ -62,7 +73,15 @@ class Profiler {
   Profiler& operator=(const Profiler&) = delete;
 
   ProfileTimes read() const;
+  /// Back to nothing seen. Not while a call runs.
   void reset() noexcept;
+
+  /// From now on keeps a span a thread, phase and step, up to `max_spans` of them, for which it takes the
+  /// memory here; 0: no more. For looking at a run, not for timing it: a span costs 100 ns or so. Not while a
+  /// call runs.
+  void enable_trace(std::size_t max_spans);
+  /// Those kept so far; `begin` counts from enable_trace().
+  std::vector<TraceSpan> trace() const;
 
   struct State;  ///< the library's own
   State& state() noexcept { return *state_; }
@@ -141,13 +160,6 @@ struct Advice {
   bool is_measured = false;
 };
 
-struct TraceSpan {
-  std::string name;  ///< "rnn l0 input"
-  std::size_t thread = 0;
-  double begin = 0, seconds = 0;
-  std::size_t step = 0;
-};
-
 /// Hardware counters of a run (perf_event), where the machine allows them.
 struct HardwareCounts {
   bool is_there = false;
@@ -175,6 +187,19 @@ struct ProfileReport {
   std::vector<Advice> advice;
   std::vector<TraceSpan> trace;  ///< where asked for
 };
+
+struct MeasureOptions {
+  std::size_t repeat = 10;
+  int threads = 0;                          ///< as in RunOptions
+  std::span<const std::int64_t> lengths{};  ///< [B] as in Sequence
+  std::size_t trace_spans = 0;              ///< at most this many, of one more run
+  bool counts_hardware = true;              ///< in one more run
+};
+/// Runs `module` over x [T, B, I] `repeat` times, and once before to warm up, and reports times, hardware
+/// counters, trace and shape; bounds, gates and advice are left empty. Throws Error, ShapeError.
+template <class T>
+ProfileReport measure_runs(const Module<T>& module, TensorView<const T> x,
+                           const MeasureOptions& options = {});
 
 /// In the terminal; as JSON (docs/profile.md has its schema); for Perfetto and Chrome; as one page of HTML.
 std::string profile_table(const ProfileReport& report, bool with_color);

@@ -78,6 +78,7 @@ struct RecurrentInput {
   std::span<const std::int64_t> lengths{};  ///< [B] steps of each row, 0 to T, in any order; empty: all T
   bool cell_sequence = false;               ///< LSTM: also give c of every step of the last layer
   int threads = 0;                          ///< at most this many; 0: what OpenMP would take
+  Profiler* profiler = nullptr;             ///< as in RunOptions; recorded calls are not counted
 };
 
 /// Past a row's length `output` and `c_sequence` are zero, and h_n, c_n are those at its length (what PyTorch
