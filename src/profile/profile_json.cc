@@ -302,6 +302,7 @@ ProfileReport read_report(const Members& in) {
   report.steps = in.whole<std::size_t>("steps");
   report.batch = in.whole<std::size_t>("batch");
   report.input_size = in.whole<std::size_t>("input_size");
+  report.valid_share = in.amount("valid_share");
   report.threads = in.whole<int>("threads");
   report.repeat = in.whole<std::size_t>("repeat");
   report.load_seconds = in.amount("load_seconds");
@@ -336,6 +337,7 @@ std::string profile_json(const ProfileReport& report) {
                      {"steps", report.steps},
                      {"batch", report.batch},
                      {"input_size", report.input_size},
+                     {"valid_share", report.valid_share},
                      {"threads", report.threads},
                      {"repeat", report.repeat},
                      {"load_seconds", report.load_seconds},
