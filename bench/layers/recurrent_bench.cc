@@ -101,7 +101,7 @@ BoundRates measured_rates(int threads) {
     const auto size = static_cast<std::size_t>(bytes);
     const auto [at, is_new] = known.try_emplace(size);
     if (is_new) at->second = read_rate(size, threads) * kNsPerSecond;
-    return BoundRates::Reading{bytes / at->second, "reading"};
+    return BoundRates::Reading{bytes / at->second, "reading", false};
   };
   return rates;
 }

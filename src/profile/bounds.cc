@@ -53,7 +53,8 @@ Whole whole_of(const CellWork& work, const BoundCall& call, const BoundRates& ra
   const Phase both = make_phase(2 * B * multiply_adds, weights + states + inputs, rates);
   whole.bound.seconds = T * both.seconds();
   whole.bound.by = both.by();
-  whole.reading = {T * both.reading.seconds, both.reading.from};
+  whole.reading = both.reading;
+  whole.reading.seconds *= T;
   double elements = T * (weights + 2 * states + inputs);
   if (call.steps > 1) {
     const Phase ahead =
@@ -67,7 +68,10 @@ Whole whole_of(const CellWork& work, const BoundCall& call, const BoundRates& ra
       elements = work.input_weights + T * (inputs + work.recurrent_weights + 2 * states);
     }
     const double reading = ahead.reading.seconds + T * step.reading.seconds;
-    if (reading < whole.reading.seconds) whole.reading = {reading, step.reading.from};
+    if (reading < whole.reading.seconds) {
+      const bool is_from_memory = ahead.reading.is_from_memory || step.reading.is_from_memory;
+      whole.reading = {reading, step.reading.from, is_from_memory};
+    }
   }
   whole.bound.bytes = elements * as_double(rates.element_bytes);
   if (whole.gates > whole.bound.seconds) {
@@ -77,7 +81,7 @@ Whole whole_of(const CellWork& work, const BoundCall& call, const BoundRates& ra
   return whole;
 }
 
-// The sum of bounds whose parts may go side by side.
+// The sum of bounds of which one may read while another computes.
 Bound side_by_side(std::span<const Whole> wholes) {
   Bound sum;
   double arithmetic = 0, gates = 0, reading = 0;
@@ -237,6 +241,7 @@ BoundRates bound_rates(const MachineLimits& machine, std::size_t element_bytes) 
       const double held = level.bytes > 0 ? std::min(bytes, threads * as_double(level.bytes)) : bytes;
       const double seconds = held / level.bytes_per_second;
       reading.seconds += seconds;
+      if (level.bytes == 0 && held > 0) reading.is_from_memory = true;
       if (seconds > longest) {
         longest = seconds;
         reading.from = level.name;
@@ -282,7 +287,10 @@ ModuleBound recurrent_bound(std::span<const CellWork> works, const BoundCall& ca
     result.cells.push_back({work.layer, work.direction, bounds.back(), activations});
     result.activations += activations;
   }
-  result.bound = threads > 1 && wholes.size() > 1 ? side_by_side(wholes) : add_bounds(bounds);
+  const bool may_overlap = threads > 1 && std::any_of(wholes.begin(), wholes.end(), [](const Whole& whole) {
+                             return whole.reading.is_from_memory;
+                           });
+  result.bound = may_overlap && wholes.size() > 1 ? side_by_side(wholes) : add_bounds(bounds);
   return result;
 }
 

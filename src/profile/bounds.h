@@ -10,10 +10,11 @@
 // much of them as it holds and the next one the rest. Gates are elements of sigmoid and tanh by their
 // stand-alone speed. They can go on beside the products, so the bound is the larger of the two.
 //
-// Layers and directions come one after the other: their bounds are added up. On several threads they may also
-// go side by side, one reading while another computes; then arithmetic, reading and gates are added up each,
-// and the bound is the largest sum. Any other module is one sweep: the largest of its arithmetic, reading its
-// input and parameters, writing its output, and its gates.
+// Layers and directions come one after the other: their bounds are added up. That holds for threads that have
+// them side by side too, each with its own part of the machine; but of memory one thread can have more than
+// its part while another computes. So where several threads read from there, arithmetic, reading and gates
+// are added up each, and the bound is the largest sum. Any other module is one sweep: the largest of its
+// arithmetic, reading its input and parameters, writing its output, and its gates.
 //
 // All is the least that must be done, however threads share it: no padding, no weights read twice, no
 // waiting. Writing takes no less than reading as much, and can go on beside it.
@@ -34,7 +35,8 @@ namespace sluice {
 struct BoundRates {
   struct Reading {
     double seconds = 0;
-    std::string from;  ///< what takes most of them: "L2"
+    std::string from;             ///< what takes most of them: "L2"
+    bool is_from_memory = false;  ///< some of it
   };
   double flops_per_second = 0;
   std::function<Reading(double bytes)> read;  ///< once over so many bytes that are read again and again

@@ -78,6 +78,8 @@ TEST(BoundRates, EachCacheGivesWhatItHolds) {
   EXPECT_EQ(one.read(6000).from, "L2");
   EXPECT_DOUBLE_EQ(one.read(20000).seconds, 1000e-9 + 10000e-8 + 9000e-7);
   EXPECT_EQ(one.read(20000).from, "memory");
+  EXPECT_TRUE(one.read(20000).is_from_memory);
+  EXPECT_FALSE(one.read(6000).is_from_memory);
   machine.threads = 2;  // each has its own
   EXPECT_DOUBLE_EQ(bound_rates(machine, 4).read(20000).seconds, 2000e-9 + 18000e-8);
 }
@@ -151,16 +153,16 @@ TEST(RecurrentBound, IsTheLesserOfInAdvanceAndInStep) {
   EXPECT_DOUBLE_EQ(recurrent_bound({&work, 1}, {10, 1, 0}, 1, rates).bound.seconds, 1000 + 300);
 }
 
-TEST(RecurrentBound, PartsAreAddedUpButMayOverlapOnThreads) {
+TEST(RecurrentBound, PartsAreAddedUpButOnThreadsMayReadFromMemoryMeanwhile) {
   const CellWork computes{.layer = 0, .recurrent_multiply_adds = 100},
       reads{.layer = 1, .recurrent_weights = 60};
-  const BoundRates rates{.flops_per_second = 2,
-                         .read =
-                             [](double bytes) {
-                               return BoundRates::Reading{bytes / 4, "far"};
-                             },
-                         .sigmoid_per_second = kNoLimit,
-                         .tanh_per_second = kNoLimit};
+  BoundRates rates{.flops_per_second = 2,
+                   .read =
+                       [](double bytes) {
+                         return BoundRates::Reading{bytes / 4, "far"};
+                       },
+                   .sigmoid_per_second = kNoLimit,
+                   .tanh_per_second = kNoLimit};
   const std::vector<CellWork> works{computes, reads};
   const ModuleBound alone = recurrent_bound(works, {2, 1, 0}, 1, rates);
   EXPECT_DOUBLE_EQ(alone.bound.seconds, 2 * (100 + 60));
@@ -170,7 +172,12 @@ TEST(RecurrentBound, PartsAreAddedUpButMayOverlapOnThreads) {
   EXPECT_DOUBLE_EQ(alone.cells[1].bound.seconds, 120);
   EXPECT_EQ(alone.cells[1].bound.by, "far");
   EXPECT_EQ(alone.cells[1].layer, 1U);
-  EXPECT_DOUBLE_EQ(recurrent_bound(works, {2, 1, 0}, 2, rates).bound.seconds, 200);
+  EXPECT_DOUBLE_EQ(recurrent_bound(works, {2, 1, 0}, 2, rates).bound.seconds, 2 * (100 + 60));
+  rates.read = [](double bytes) { return BoundRates::Reading{bytes / 4, "memory", bytes > 0}; };
+  EXPECT_DOUBLE_EQ(recurrent_bound(works, {2, 1, 0}, 1, rates).bound.seconds, 2 * (100 + 60));
+  const ModuleBound overlapping = recurrent_bound(works, {2, 1, 0}, 2, rates);
+  EXPECT_DOUBLE_EQ(overlapping.bound.seconds, 200);
+  EXPECT_EQ(overlapping.bound.by, "multiply-adds");
 }
 
 TEST(CellWorks, OfAStackInBothDirectionsWithProjection) {
