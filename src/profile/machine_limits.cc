@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/json.h"
 #include "io/atomic_file.h"
-#include "io/json.h"
 #include "profile/machine_rates.h"
 #include "sluice/error.h"
 #include "sluice/target.h"

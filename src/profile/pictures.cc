@@ -42,6 +42,10 @@ constexpr const char* kTanhColours[] = {"#174a8b", "#3f73ae", "#759ccb", "#adc6e
                                         "#f0e6da", "#ecc79f", "#dd9c5e", "#c26f25", "#8a4300"};
 constexpr std::size_t kColours = std::size(kSigmoidColours);
 
+// Beyond these, numbers could leave the range of double on their way to the page.
+constexpr double kHuge = 1e100, kTiny = 1e-100;
+bool can_be_drawn(double value) { return value > kTiny && value < kHuge; }
+
 constexpr std::size_t kMostLabels = 14;  // beside the roofline
 constexpr std::size_t kMostBars = 32;
 constexpr double kLetter = 6.2;  // the mean width of a letter of 11 pixels
@@ -71,7 +75,8 @@ struct Dot {
 std::vector<Dot> roofline_dots(const ProfileReport& report) {
   std::vector<Dot> dots;
   for_each_part(report.parts, [&](const PartReport& part, std::size_t) {
-    if (!(part.bound.flops > 0) || !(part.bound.bytes > 0) || !(part.seconds_min > 0)) return;
+    if (!can_be_drawn(part.bound.flops / part.bound.bytes)) return;
+    if (!can_be_drawn(part.bound.flops / part.seconds_min)) return;
     dots.push_back({part.name, part.bound.flops / part.bound.bytes, part.bound.flops / part.seconds_min,
                     part.share_of_bound});
   });
@@ -113,7 +118,7 @@ Roofline roofline_of(const MachineLimits& machine, const std::vector<Dot>& dots,
     low_y = std::min(low_y, dot.y);
   }
   for (const MachineLimits::Level& level : machine.levels) {
-    if (!(level.bytes_per_second > 0)) continue;
+    if (!can_be_drawn(level.bytes_per_second)) continue;
     low_x = std::min(low_x, machine.flops / level.bytes_per_second);
     high_x = std::max(high_x, machine.flops / level.bytes_per_second);
   }
@@ -134,7 +139,7 @@ void draw_roofs(const MachineLimits& machine, const Roofline& plot, SvgElements&
   double named_at = -HUGE_VAL;
   double ridge = HUGE_VAL;
   for (const MachineLimits::Level& level : machine.levels) {
-    if (!(level.bytes_per_second > 0)) continue;
+    if (!can_be_drawn(level.bytes_per_second)) continue;
     const double reaches = machine.flops / level.bytes_per_second;
     ridge = std::min(ridge, reaches);
     const double from = std::max(low_x, low_y / level.bytes_per_second);
@@ -183,7 +188,7 @@ void draw_axes(const Roofline& plot, bool is_narrow, SvgElements& svg) {
 
 std::string roofline_picture(const ProfileReport& report, double width) {
   const std::vector<Dot> dots = roofline_dots(report);
-  if (!(report.machine.flops > 0) || dots.empty()) return "";
+  if (!can_be_drawn(report.machine.flops) || dots.empty()) return "";
   const double height = width < 500 ? 320 : 360;
   const Roofline plot = roofline_of(report.machine, dots, width, height);
   SvgElements svg;
@@ -327,7 +332,7 @@ std::string timeline_picture(const ProfileReport& report, double width) {
 std::string gradients_picture(const ProfileReport& report, double width) {
   double least = HUGE_VAL, most = 0;
   for (const double norm : report.gradient_norms) {
-    if (!(norm > 1e-200 && norm < 1e200)) continue;
+    if (!can_be_drawn(norm)) continue;
     least = std::min(least, norm);
     most = std::max(most, norm);
   }
@@ -403,7 +408,7 @@ std::string heat_picture(const GateReport& gate, std::size_t most_cells) {
     const double mean = sum / static_cast<double>(count);
     const double place = gate.is_tanh ? (mean + 1) / 2 : mean;
     if (!(place > 0)) return 0;  // NaN too
-    return std::min(static_cast<std::size_t>(place * static_cast<double>(kColours)), kColours - 1);
+    return static_cast<std::size_t>(std::min(place * kColours, kColours - 1.0));
   };
   // A path a colour; cells of one colour side by side are one rectangle.
   std::vector<std::string> paths(kColours);

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "io/architecture.h"
@@ -13,6 +14,7 @@
 #include "io/npy_format.h"
 #include "sluice/error.h"
 #include "sluice/model.h"
+#include "sluice/profile.h"
 #include "sluice/safetensors.h"
 
 namespace sluice::fuzz {
@@ -68,6 +70,20 @@ inline void architecture(std::span<const std::byte> input) {
   try {
     const std::string text(reinterpret_cast<const char*>(input.data()), input.size());
     static_cast<void>(Model<float>::from_architecture(text, weights).architecture());
+  } catch (const Error&) {
+  }
+}
+
+/// A report of `sluice profile --json`, and all that is made of one.
+inline void profile(std::span<const std::byte> input) {
+  try {
+    const ProfileReport report =
+        profile_from_json(std::string_view(reinterpret_cast<const char*>(input.data()), input.size()));
+    static_cast<void>(profile_table(report, true));
+    static_cast<void>(profile_html(report));
+    static_cast<void>(profile_trace_json(report));
+    static_cast<void>(profile_from_json(profile_json(report)));
+    static_cast<void>(compare_profiles(report, report));
   } catch (const Error&) {
   }
 }

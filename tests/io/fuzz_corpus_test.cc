@@ -28,6 +28,7 @@ std::size_t run_corpus(const std::string& format,
 TEST(FuzzCorpus, Safetensors) { EXPECT_GE(run_corpus("safetensors", fuzz::safetensors), 20u); }
 TEST(FuzzCorpus, Npy) { EXPECT_GE(run_corpus("npy", fuzz::npy), 15u); }
 TEST(FuzzCorpus, Architecture) { EXPECT_GE(run_corpus("architecture", fuzz::architecture), 13u); }
+TEST(FuzzCorpus, Profile) { EXPECT_GE(run_corpus("profile", fuzz::profile), 8u); }
 
 }  // namespace
 }  // namespace sluice
