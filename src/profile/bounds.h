@@ -53,9 +53,8 @@ struct CellWork {
   std::size_t layer = 0;
   std::size_t direction = 0;
   std::size_t input_size = 0;
-  double input_weights = 0, recurrent_weights = 0;  ///< elements of matrices
-  double input_multiply_adds = 0, recurrent_multiply_adds = 0;
-  double states = 0;  ///< elements that are read, and as many that are written
+  double input_weights = 0, recurrent_weights = 0;  ///< elements of matrices: a multiply-add each
+  double states = 0;                                ///< elements that are read, and as many that are written
   double sigmoids = 0, tanhs = 0;
 };
 
