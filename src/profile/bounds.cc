@@ -229,12 +229,16 @@ BoundRates bound_rates(const MachineLimits& machine, std::size_t element_bytes) 
   rates.read = [levels = machine.levels,
                 threads = as_double(static_cast<std::size_t>(machine.threads))](double bytes) {
     BoundRates::Reading reading;
-    double longest = 0;
+    double longest = 0, of_last_cache = 0;
     for (const MachineLimits::Level& level : levels) {
       const double held = level.bytes > 0 ? std::min(bytes, threads * as_double(level.bytes)) : bytes;
-      const double seconds = held / level.bytes_per_second;
+      double seconds = held / level.bytes_per_second;
+      if (level.bytes == 0) {
+        reading.is_from_memory = held > 0;
+        seconds = std::max(seconds - of_last_cache, 0.0);  // it comes while the last cache gives its part
+      }
+      of_last_cache = seconds;
       reading.seconds += seconds;
-      if (level.bytes == 0 && held > 0) reading.is_from_memory = true;
       if (seconds > longest) {
         longest = seconds;
         reading.from = level.name;
