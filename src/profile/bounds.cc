@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <tuple>
 #include <utility>
 
@@ -43,24 +42,21 @@ struct Whole {
 Whole whole_of(const CellWork& work, const BoundCall& call, const BoundRates& rates) {
   const double T = as_double(call.steps), B = as_double(call.batch);
   const double states = B * work.states, inputs = B * as_double(work.input_size);
-  const double multiply_adds = work.input_multiply_adds + work.recurrent_multiply_adds;
   const double weights = work.input_weights + work.recurrent_weights;
   Whole whole;
-  whole.bound.flops = 2 * T * B * multiply_adds;
+  whole.bound.flops = 2 * T * B * weights;
   whole.arithmetic = whole.bound.flops / rates.flops_per_second;
   whole.gates = T * B * (work.sigmoids / rates.sigmoid_per_second + work.tanhs / rates.tanh_per_second);
 
-  const Phase both = make_phase(2 * B * multiply_adds, weights + states + inputs, rates);
+  const Phase both = make_phase(2 * B * weights, weights + states + inputs, rates);
   whole.bound.seconds = T * both.seconds();
   whole.bound.by = both.by();
   whole.reading = both.reading;
   whole.reading.seconds *= T;
   double elements = T * (weights + 2 * states + inputs);
   if (call.steps > 1) {
-    const Phase ahead =
-        make_phase(2 * T * B * work.input_multiply_adds, work.input_weights + T * inputs, rates);
-    const Phase step =
-        make_phase(2 * B * work.recurrent_multiply_adds, work.recurrent_weights + states, rates);
+    const Phase ahead = make_phase(2 * T * B * work.input_weights, work.input_weights + T * inputs, rates);
+    const Phase step = make_phase(2 * B * work.recurrent_weights, work.recurrent_weights + states, rates);
     const double seconds = ahead.seconds() + T * step.seconds();
     if (seconds < whole.bound.seconds) {
       whole.bound.seconds = seconds;
@@ -137,8 +133,8 @@ std::vector<CellWork> works_of(const GateSizes& sizes, std::size_t input, std::s
     for (std::size_t direction = 0; direction < directions; ++direction) {
       CellWork work{.layer = layer, .direction = direction};
       work.input_size = layer == 0 ? input : directions * state;
-      work.input_weights = work.input_multiply_adds = as_double(sizes.gates * hidden * work.input_size);
-      work.recurrent_weights = work.recurrent_multiply_adds =
+      work.input_weights = as_double(sizes.gates * hidden * work.input_size);
+      work.recurrent_weights =
           as_double(sizes.gates * hidden * state + (projected > 0 ? hidden * projected : 0));
       work.states = as_double(state + sizes.cells * hidden);
       work.sigmoids = as_double(sizes.sigmoids * hidden);
@@ -152,7 +148,6 @@ std::vector<CellWork> works_of(const GateSizes& sizes, std::size_t input, std::s
 CellWork work_of(const CustomCell& cell) {
   const LoweredCell lowered = lower_cell(cell.graph());
   CellWork work{.input_size = lowered.input_size};
-  std::set<std::pair<std::size_t, std::size_t>> seen;  // rows of a matrix that two values have count once
   for (const CellNode& node : lowered.nodes) {
     const double size = as_double(node.size);
     if (node.op == CellOp::kSigmoid) work.sigmoids += size;
@@ -161,8 +156,6 @@ CellWork work_of(const CustomCell& cell) {
       const CellNode& operand = lowered.nodes[product.operand];
       const double weights = size * as_double(operand.size);
       const bool is_input = operand.op == CellOp::kInput;
-      (is_input ? work.input_multiply_adds : work.recurrent_multiply_adds) += weights;
-      if (!seen.emplace(product.parameter, product.first_row).second) continue;
       (is_input ? work.input_weights : work.recurrent_weights) += weights;
     }
   }
@@ -236,12 +229,16 @@ BoundRates bound_rates(const MachineLimits& machine, std::size_t element_bytes) 
   rates.read = [levels = machine.levels,
                 threads = as_double(static_cast<std::size_t>(machine.threads))](double bytes) {
     BoundRates::Reading reading;
-    double longest = 0;
+    double longest = 0, of_last_cache = 0;
     for (const MachineLimits::Level& level : levels) {
       const double held = level.bytes > 0 ? std::min(bytes, threads * as_double(level.bytes)) : bytes;
-      const double seconds = held / level.bytes_per_second;
+      double seconds = held / level.bytes_per_second;
+      if (level.bytes == 0) {
+        reading.is_from_memory = held > 0;
+        seconds = std::max(seconds - of_last_cache, 0.0);  // it comes while the last cache gives its part
+      }
+      of_last_cache = seconds;
       reading.seconds += seconds;
-      if (level.bytes == 0 && held > 0) reading.is_from_memory = true;
       if (seconds > longest) {
         longest = seconds;
         reading.from = level.name;

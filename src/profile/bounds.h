@@ -7,8 +7,9 @@
 //     in step      T max(arithmetic, reading) of both
 // The lesser of the two, and of a single step the second, is what the products take. Arithmetic is FLOPs by
 // the peak of fused multiply-adds. Reading goes over the same bytes again and again, so each cache gives as
-// much of them as it holds and the next one the rest. Gates are elements of sigmoid and tanh by their
-// stand-alone speed. They can go on beside the products, so the bound is the larger of the two.
+// much of them as it holds and the next one the rest; what comes from memory comes beside the last cache's
+// part. Gates are elements of sigmoid and tanh by their stand-alone speed. They can go on beside the
+// products, so the bound is the larger of the two.
 //
 // Layers and directions come one after the other: their bounds are added up. That holds for threads that have
 // them side by side too, each with its own part of the machine; but of memory one thread can have more than
@@ -53,9 +54,8 @@ struct CellWork {
   std::size_t layer = 0;
   std::size_t direction = 0;
   std::size_t input_size = 0;
-  double input_weights = 0, recurrent_weights = 0;  ///< elements of matrices
-  double input_multiply_adds = 0, recurrent_multiply_adds = 0;
-  double states = 0;  ///< elements that are read, and as many that are written
+  double input_weights = 0, recurrent_weights = 0;  ///< elements of matrices: a multiply-add each
+  double states = 0;                                ///< elements that are read, and as many that are written
   double sigmoids = 0, tanhs = 0;
 };
 

@@ -135,7 +135,7 @@ void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record,
       }
       for (std::size_t i = 0; i < n; ++i) {
         const auto value = static_cast<double>(y[i]);
-        const double bin = is_tanh ? (value + 1) * (kBins / 2) : value * kBins;
+        const double bin = (is_tanh ? (value + 1) / 2 : value) * kBins;
         if (bin >= 0) ++histogram[std::min(static_cast<std::size_t>(bin), kBins - 1)];  // NaN is in none
       }
     }

@@ -132,7 +132,9 @@ RecordedPart recorded_part(const RecurrentNet<T>& net, std::size_t steps, std::s
       elements += cell.kept_size() + cell.kept_scratch_size() + cell.c_size() + cell.state_size();
     }
   }
-  const std::size_t fit = std::max<std::size_t>(kept_bytes / (elements * sizeof(T)), 1);  // steps of one row
+  // Steps of one row.
+  const std::size_t fit =
+      std::max<std::size_t>(kept_bytes / std::max<std::size_t>(elements * sizeof(T), 1), 1);
   const std::size_t rows =
       std::clamp<std::size_t>(fit / std::max<std::size_t>(steps, 1), 1, std::max<std::size_t>(batch, 1));
   if (options.is_bidirectional || fit >= steps) return {rows, std::max<std::size_t>(steps, 1)};

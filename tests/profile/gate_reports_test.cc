@@ -364,6 +364,29 @@ TEST(GateReports, CustomCellsGatesHaveTheirAuthorsNames) {
   }
 }
 
+// A plain RNN restated: its one tanh is the new state and the output.
+TEST(GateReports, ACustomCellsNewStateIsReadFromItsOutput) {
+  CellBuilder cell("Plain");
+  const CellValue x = cell.input(3), h = cell.state("h", 5);
+  const CellValue h_new = tanh(cell.matrix("weight_ih", 5, x) + cell.vector("bias_ih", 5) +
+                               cell.matrix("weight_hh", 5, h) + cell.vector("bias_hh", 5));
+  cell.next(h, h_new);
+  const CustomCell custom = cell.build(h_new);
+  const RecurrentOptions options = options_of(CellKind::kRnnTanh, 3, 5, 1, true);
+  const StateDict<double> weights = random_weights<double>(test::parameters_of(options), 2);
+  const Recurrent<double> layer({.cell = custom, .bidirectional = true}, weights);
+  const std::vector<std::int64_t> lengths{4, 7, 1};
+  const Tensor<double> in = random_tensor<double>({7, 3, 3}, -2, 2, 1);
+  const std::vector<GateReport> got = gate_reports<double>(layer, {in.view(), lengths});
+  ASSERT_EQ(got.size(), 2u);
+  for (const bool is_reverse : {false, true}) {
+    PlainGate want =
+        plain_cell(options, weights, is_reverse ? "_l0_reverse" : "_l0", in, lengths, is_reverse).gates[0];
+    want.name = "h";
+    expect_report(got[is_reverse ? 1 : 0], want, lengths);
+  }
+}
+
 void expect_same(const GateReport& got, const GateReport& want) {
   EXPECT_EQ(got.module, want.module);
   EXPECT_EQ(got.gate, want.gate);

@@ -201,7 +201,7 @@ TEST(MachinePeaks, AreWithinTenPercentOfPlainLoops) {
   const double flops = static_cast<double>(kIterations) * 16 * kTestLanes * 2 / fma_seconds;
   EXPECT_NEAR(limits.flops / flops, 1, 0.1);
   for (const MachineLimits::Level& level : limits.levels) {
-    const std::size_t bytes = level.bytes > 0 ? level.bytes / 2 : std::size_t{256} << 20;
+    const std::size_t bytes = level.bytes > 0 ? level.bytes / 2 : std::size_t{128} << 20;
     const std::size_t passes = std::max<std::size_t>((std::size_t{48} << 20) / bytes, 1);
     const FloatArray floats = make_float_array(bytes / sizeof(float));
     const auto* data = reinterpret_cast<const Vector*>(floats.get());
