@@ -198,11 +198,11 @@ void try_advice(ProfileReport& report, const Model<T>& model, const Work<T>& wor
                             times(report.seconds_min / best) + " as " + named(best_threads),
                         true});
   }
-  const double took = seconds(doubled(work), report.threads);
-  if (2 * report.seconds_min > kWorthIt * took) {
+  const double took = seconds(doubled(work), best_threads);
+  if (2 * best > kWorthIt * took) {
     measured.push_back({report.model, "run more rows at once",
-                        "twice the rows take " + times(took / report.seconds_min) + ": " +
-                            text_of("%.2f", 2 * report.seconds_min / took) + " times as many rows a second",
+                        "twice the rows take " + times(took / best) + " on " + named(best_threads) + ": " +
+                            text_of("%.2f", 2 * best / took) + " times as many rows a second",
                         true});
   }
   report.advice.insert(report.advice.begin(), measured.begin(), measured.end());

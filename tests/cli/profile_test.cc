@@ -170,8 +170,13 @@ TEST_F(Profile, RefusesBadDataAndLeavesNoFile) {
 
 TEST(LiveScreen, HasALevelAGateAndKeepsToTheWidth) {
   const ProfileReport report = testing::sample_profile();
-  ProfileTimes times{.runs = 4, .seconds = 8e-3, .modules = {{.type = "LSTM", .prefix = "rnn"}}};
-  times.modules[0].cells.push_back({.seconds = {1e-3, 2e-3, 1e-3, 0, 0}});
+  CellTimes cell;
+  cell.seconds = {1e-3, 2e-3, 1e-3, 0, 0};
+  ProfileTimes times;
+  times.runs = 4;
+  times.seconds = 8e-3;
+  times.modules.resize(1);
+  times.modules[0].cells.push_back(cell);
   const std::string screen = cli::live_screen(report, times, 0.5, 80);
   expect_contains(screen, "speech.safetensors: 4 runs, 2.00 ms each, 48.0 k steps a second\n");
   expect_contains(screen, "input 25.0 %  recurrent 50.0 %  gates 25.0 %  waiting 0.0 %");
