@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The machine's limits, measured on the spot: benchmarks state their speed as a share of them. Each call
-// measures anew, the best of many short runs, and gives the best that this process has seen: a bound must not
-// suffer from a program that came between. Threads beyond the number of processors count for nothing, as in
-// the library.
+// The machine's limits, measured on the spot (src/profile/machine_rates.h): benchmarks state their speed as a
+// share of them. Each call measures anew and gives the best that this process has seen: a bound must not
+// suffer from a program that came between. Threads beyond the number of processors count for nothing.
 #pragma once
 
 #include <cstddef>

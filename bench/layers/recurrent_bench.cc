@@ -7,9 +7,9 @@
 //   of_read   with few rows: share of the speed at which as many threads read the weights that every step
 //             must read. A sequence makes the input part of many steps at once, so there they are the
 //             recurrent weights of a layer; a step of a stream reads all.
-//   of_bound  sequences: share of the sum of two times, that of the input part, whose weights are read once a
-//             call, and that of the recurrent part, whose weights are read once a step. Each is the larger of
-//             reading and multiplying.
+//   of_bound  sequences: share of the least time (src/profile/bounds.h), gates left out: that of the input
+//             part, whose weights are read once a call, and that of the recurrent part, whose weights are
+//             read once a step, each the larger of reading and multiplying; or both in each step.
 //   tape      training: bytes that a recorded run keeps for its way back
 #include <benchmark/benchmark.h>
 
@@ -17,6 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
+#include <map>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -28,6 +30,7 @@
 #include "machine.h"
 #include "measure.h"
 #include "openmp_threads.h"
+#include "profile/bounds.h"
 #include "sluice/cells/lstm_kin.h"
 #include "sluice/custom_recurrent.h"
 #include "sluice/loss.h"
@@ -100,6 +103,22 @@ void report(benchmark::State& state, double ns_a_step, double flops_a_step, int 
   state.counters["of_peak"] = flops_a_step / ns_a_step / multiply_add_rate(threads);
 }
 
+// What bounds take, measured for just the sizes that they ask for. Gates count for nothing.
+BoundRates measured_rates(int threads) {
+  constexpr double kNsPerSecond = 1e9, kNoLimit = std::numeric_limits<double>::infinity();
+  BoundRates rates{.flops_per_second = multiply_add_rate(threads) * kNsPerSecond,
+                   .read = {},
+                   .sigmoid_per_second = kNoLimit,
+                   .tanh_per_second = kNoLimit};
+  rates.read = [threads, known = std::map<std::size_t, double>()](double bytes) mutable {
+    const auto size = static_cast<std::size_t>(bytes);
+    const auto [at, is_new] = known.try_emplace(size);
+    if (is_new) at->second = read_rate(size, threads) * kNsPerSecond;
+    return BoundRates::Reading{bytes / at->second, "reading", false};
+  };
+  return rates;
+}
+
 template <class Layer>
 void run_forward(benchmark::State& state, const RecurrentCase& shape, const Layer& layer) {
   const Tensor<float> x = random_tensor<float>({shape.steps, shape.batch, shape.input_size}, -1, 1);
@@ -108,22 +127,14 @@ void run_forward(benchmark::State& state, const RecurrentCase& shape, const Laye
   const double ns = median_ns(state, [&] { benchmark::DoNotOptimize(layer.forward(x, in).output.data()); }) /
                     static_cast<double>(shape.steps);
   report(state, ns, static_cast<double>(shape.batch) * layer.flops_per_step(shape.input_size), shape.threads);
-  // Layers and directions come one after the other, or side by side on as many threads: each matrix is read
-  // by all.
-  const auto read_ns = [&](double bytes) {
+  const ModuleBound bound = recurrent_bound(cell_works(layer), {shape.steps, shape.batch, shape.input_size},
+                                            shape.threads, measured_rates(shape.threads));
+  state.counters["of_bound"] = bound.bound.seconds * 1e9 / static_cast<double>(shape.steps) / ns;
+  if (shape.batch <= kFewRows) {
+    const double bytes = matrix_bytes(layer, {"weight_hh", "weight_hr"});
     const double each = bytes / static_cast<double>(shape.layers * shape.directions);
-    return bytes / read_rate(static_cast<std::size_t>(each), shape.threads);
-  };
-  const auto product_ns = [&](double bytes) {
-    const double flops = 2 * static_cast<double>(shape.batch) * bytes / sizeof(float);
-    return flops / multiply_add_rate(shape.threads);
-  };
-  const double input = matrix_bytes(layer, {"weight_ih"});
-  const double recurrent = matrix_bytes(layer, {"weight_hh", "weight_hr"});
-  const double input_ns = std::max(read_ns(input) / static_cast<double>(shape.steps), product_ns(input));
-  const double recurrent_ns = std::max(read_ns(recurrent), product_ns(recurrent));
-  state.counters["of_bound"] = (input_ns + recurrent_ns) / ns;
-  if (shape.batch <= kFewRows) state.counters["of_read"] = read_ns(recurrent) / ns;
+    state.counters["of_read"] = bytes / read_rate(static_cast<std::size_t>(each), shape.threads) / ns;
+  }
 }
 
 template <class Layer>

@@ -38,6 +38,7 @@ struct CustomInput {
   std::vector<TensorView<const T>> states{};
   std::span<const std::int64_t> lengths{};  ///< [B] valid steps of each row; empty: all T
   int threads = 0;                          ///< as in RunOptions
+  Profiler* profiler = nullptr;             ///< as in RunOptions; recorded calls are not counted
 };
 
 template <class T>
@@ -91,6 +92,9 @@ class Recurrent : public Module<T> {
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
+
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
 
  private:
   RecurrentLayerOptions options_;

@@ -21,6 +21,7 @@ class Parameters;
 struct GateStatistics;
 class CarriedState;
 struct RandomSource;
+class Profiler;
 
 /// A parameter of a module: its full name, prefix included, and its shape.
 struct ParameterInfo {
@@ -46,6 +47,8 @@ struct SequenceOutput {
 /// How to run. Never changes a bit of the result.
 struct RunOptions {
   int threads = 0;  ///< at most this many; 0: what OpenMP would take (OMP_NUM_THREADS)
+  /// Where Sequential and recurrent modules count their time (sluice/profile.h); null: nowhere.
+  Profiler* profiler = nullptr;
 };
 
 /// How to record a run for its way back.
@@ -84,6 +87,9 @@ class Stepper {
   virtual const T* step(const T* x) noexcept = 0;
   /// Back to the state of a fresh stepper.
   virtual void reset() noexcept = 0;
+  /// Counts steps into `profiler`, which must outlive this, from now on; null: no more. Takes memory, so that
+  /// steps need none. Only Sequential's and recurrent modules' steppers count.
+  virtual void set_profiler(Profiler* /*profiler*/) {}
 };
 
 /// A part of a model. Const once made, but for load(): any number of threads may run one module at once.

@@ -78,6 +78,7 @@ struct RecurrentInput {
   std::span<const std::int64_t> lengths{};  ///< [B] steps of each row, 0 to T, in any order; empty: all T
   bool cell_sequence = false;               ///< LSTM: also give c of every step of the last layer
   int threads = 0;                          ///< at most this many; 0: what OpenMP would take
+  Profiler* profiler = nullptr;             ///< as in RunOptions; recorded calls are not counted
 };
 
 /// Past a row's length `output` and `c_sequence` are zero, and h_n, c_n are those at its length (what PyTorch
@@ -155,6 +156,9 @@ class LSTM : public Module<T> {
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
 
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
+
  private:
   LSTMOptions options_;
   std::unique_ptr<const RecurrentNet<T>> net_;
@@ -191,6 +195,9 @@ class GRU : public Module<T> {
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
 
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
+
  private:
   GRUOptions options_;
   std::unique_ptr<const RecurrentNet<T>> net_;
@@ -226,6 +233,9 @@ class RNN : public Module<T> {
   Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
                      const BackwardOptions& options) const override;
   void load(const StateDict<T>& weights) override;
+
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
 
  private:
   RNNOptions options_;

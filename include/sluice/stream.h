@@ -38,6 +38,11 @@ class Stream {
   /// Back to the state of a fresh stream. No memory, no lock.
   void reset() noexcept { stepper_->reset(); }
 
+  /// Counts steps into `profiler` (sluice/profile.h), which must outlive this stream, from now on; null: no
+  /// more. Takes memory and a lock here, so that steps take none. Of a model that is neither a Sequential nor
+  /// recurrent nothing is counted.
+  void set_profiler(Profiler* profiler) { stepper_->set_profiler(profiler); }
+
   std::size_t batch() const noexcept { return batch_; }
   std::size_t input_size() const noexcept { return input_size_; }
   std::size_t output_size() const noexcept { return output_size_; }

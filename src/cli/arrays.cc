@@ -90,6 +90,12 @@ void Outputs::write(const std::string& path, TensorView<const T> array) {
   write_npy(*files_.back(), array);
 }
 
+void Outputs::write_text(const std::string& path, const std::string& text) {
+  if (path.empty()) return;
+  files_.push_back(std::make_unique<AtomicFile>(path));
+  files_.back()->write(text);
+}
+
 void Outputs::commit() {
   for (const auto& file : files_) file->finish();
   try {

@@ -38,6 +38,7 @@ class Outputs {
   /// Writes the array beside its place.
   template <class T>
   void write(const std::string& path, TensorView<const T> array);
+  void write_text(const std::string& path, const std::string& text);
   /// Puts all files at their places; if one fails, takes the others away again.
   void commit();
 

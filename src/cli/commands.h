@@ -64,6 +64,25 @@ struct TrainArguments {
   std::optional<bool> progress;
 };
 
+struct ProfileArguments {
+  std::string model;
+  std::string input;  ///< this and all paths below: empty if not given
+  std::string lengths;
+  std::string shape;  ///< "T,B"
+  std::string dtype = "float32";
+  std::optional<std::string> prefix;
+  bool batch_first = false;
+  std::optional<std::string> nonlinearity;
+  int threads = 0;
+  std::optional<std::size_t> repeat;
+  std::string json, trace, html, plot;
+  std::string compare;
+  std::string fail_slower;  ///< "5%"
+  bool tries_advice = false;
+  bool live = false;
+  bool fresh_limits = false;
+};
+
 struct InspectArguments {
   std::string model;
   std::optional<std::string> prefix;
@@ -79,6 +98,7 @@ struct SigmoidArguments {
 /// Each throws UsageError for options that do not go together, sluice::Error for bad data or files.
 void run(const RunArguments& arguments);
 void train(const TrainArguments& arguments);
+void profile(const ProfileArguments& arguments);
 void inspect(const InspectArguments& arguments);
 void sigmoid(const SigmoidArguments& arguments);
 

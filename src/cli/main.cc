@@ -110,6 +110,38 @@ void add_train(CLI::App& app, TrainArguments& a) {
   train->callback([&a] { cli::train(a); });
 }
 
+void add_profile(CLI::App& app, ProfileArguments& a) {
+  CLI::App* profile =
+      app.add_subcommand("profile", "Where a model's time goes, how near the limit, and what its gates do");
+  profile->add_option("MODEL", a.model, "Model file (safetensors)")->required();
+  profile->add_option("--input", a.input, "x.npy: [T, B, I], [B, T, I] if batch first, or [T, I]");
+  profile->add_option("--lengths", a.lengths, "lengths.npy: int64 [B], valid steps of each row");
+  profile->add_option("--shape", a.shape, "T,B: so many steps and rows, drawn at random, instead of --input");
+  profile->add_option("--threads", a.threads, "At most this many (default: OMP_NUM_THREADS)")
+      ->check(CLI::Range(1, 1 << 20));
+  profile->add_option("--dtype", a.dtype, "What to compute in (default: float32)")
+      ->check(CLI::IsMember({"float32", "float64"}));
+  profile->add_option("--repeat", a.repeat, "Runs that are measured (default: 20)")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
+  profile->add_option("--json", a.json, "report.json, for programs and --compare");
+  profile->add_option("--trace", a.trace, "trace.json, for Perfetto and chrome://tracing");
+  profile->add_option("--html", a.html, "report.html: one page with everything");
+  profile->add_option("--plot", a.plot, "roofline.svg");
+  profile->add_option("--compare", a.compare, "before.json, an earlier --json: shows both side by side");
+  profile->add_option("--fail-slower", a.fail_slower,
+                      "5%: exit with 1 where the fastest run takes so much longer than that of --compare");
+  profile->add_flag("--try", a.tries_advice, "Measure what other threads and more rows give");
+  profile->add_flag("--live", a.live, "Gate levels and speed on the terminal, until Ctrl-C");
+  profile->add_flag("--fresh-limits", a.fresh_limits, "Measure this machine's limits anew");
+  const char* bare = "A bare recurrent layer also takes";
+  profile->add_option("--prefix", a.prefix, "In front of the tensors' names: rnn.")->group(bare);
+  profile->add_flag("--batch-first", a.batch_first, "x is [B, T, I]")->group(bare);
+  profile->add_option("--nonlinearity", a.nonlinearity, "Of an RNN (default: tanh)")
+      ->check(CLI::IsMember({"tanh", "relu"}))
+      ->group(bare);
+  profile->callback([&a] { cli::profile(a); });
+}
+
 void add_inspect(CLI::App& app, InspectArguments& a) {
   CLI::App* inspect =
       app.add_subcommand("inspect", "Show modules, shapes, parameters, bytes and operations a step");
@@ -139,10 +171,12 @@ int main_of(int argc, char** argv) {
       "The version and the instruction set in use");
   RunArguments run;
   TrainArguments train;
+  ProfileArguments profile;
   InspectArguments inspect;
   SigmoidArguments sigmoid;
   add_run(app, run);
   add_train(app, train);
+  add_profile(app, profile);
   add_inspect(app, inspect);
   add_sigmoid(app, sigmoid);
   try {

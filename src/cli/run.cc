@@ -53,6 +53,39 @@ void check_usage(const RunArguments& arguments, const Model<T>& model) {
 }
 
 template <class T>
+std::size_t step_count(const Model<T>& model, const Inputs<T>& inputs) {
+  return inputs.x.dim(inputs.x.rank() == 3 && model.batch_first() ? 1 : 0);
+}
+
+template <class T>
+void run_as(const RunArguments& arguments) {
+  Outputs outputs;
+  for (const std::string* path : {&arguments.output, &arguments.hn, &arguments.cn}) outputs.expect(*path);
+  const Model<T> model = load_model<T>(arguments);
+  const Inputs<T> inputs = load_inputs(arguments, model);
+  Results<T> results;
+  {
+    Progress progress(arguments.progress, arguments.step ? step_count(model, inputs) : 0);
+    results = arguments.step ? run_steps(model, inputs, arguments.threads, progress)
+                             : run_whole(model, inputs, arguments.threads);
+  }
+  outputs.write(arguments.output, TensorView<const T>(results.y.view()));
+  outputs.write(arguments.hn, TensorView<const T>(results.h_n.view()));
+  outputs.write(arguments.cn, TensorView<const T>(results.c_n.view()));
+  outputs.commit();
+  if (arguments.output.empty()) print_summary("y", TensorView<const T>(results.y.view()));
+}
+
+}  // namespace
+
+template <class T>
+Model<T> load_model(const RunArguments& arguments) {
+  Model<T> model = Model<T>::load(arguments.model, load_options(arguments));
+  check_usage(arguments, model);
+  return model;
+}
+
+template <class T>
 Inputs<T> load_inputs(const RunArguments& arguments, const Model<T>& model) {
   Inputs<T> inputs;
   inputs.x = model_input(model, load_npy(arguments.input), arguments.input);
@@ -72,32 +105,10 @@ Inputs<T> load_inputs(const RunArguments& arguments, const Model<T>& model) {
   return inputs;
 }
 
-template <class T>
-std::size_t step_count(const Model<T>& model, const Inputs<T>& inputs) {
-  return inputs.x.dim(inputs.x.rank() == 3 && model.batch_first() ? 1 : 0);
-}
-
-template <class T>
-void run_as(const RunArguments& arguments) {
-  Outputs outputs;
-  for (const std::string* path : {&arguments.output, &arguments.hn, &arguments.cn}) outputs.expect(*path);
-  const Model<T> model = Model<T>::load(arguments.model, load_options(arguments));
-  check_usage(arguments, model);
-  const Inputs<T> inputs = load_inputs(arguments, model);
-  Results<T> results;
-  {
-    Progress progress(arguments.progress, arguments.step ? step_count(model, inputs) : 0);
-    results = arguments.step ? run_steps(model, inputs, arguments.threads, progress)
-                             : run_whole(model, inputs, arguments.threads);
-  }
-  outputs.write(arguments.output, TensorView<const T>(results.y.view()));
-  outputs.write(arguments.hn, TensorView<const T>(results.h_n.view()));
-  outputs.write(arguments.cn, TensorView<const T>(results.c_n.view()));
-  outputs.commit();
-  if (arguments.output.empty()) print_summary("y", TensorView<const T>(results.y.view()));
-}
-
-}  // namespace
+template Model<float> load_model(const RunArguments&);
+template Model<double> load_model(const RunArguments&);
+template Inputs<float> load_inputs(const RunArguments&, const Model<float>&);
+template Inputs<double> load_inputs(const RunArguments&, const Model<double>&);
 
 template <class T>
 const Embedding<T>* first_embedding(const Model<T>& model) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cli/commands.h"
 #include "cli/progress.h"
 #include "sluice/model.h"
 #include "sluice/npy.h"
@@ -25,6 +26,17 @@ struct Results {
   Tensor<T> y;
   Tensor<T> h_n, c_n;  ///< of a bare layer
 };
+
+/// The model that the arguments name. Throws UsageError for options that it has no use for, FileError.
+template <class T>
+Model<T> load_model(const RunArguments& arguments);
+/// Throws FileError for an array that does not fit the model.
+template <class T>
+Inputs<T> load_inputs(const RunArguments& arguments, const Model<T>& model);
+
+/// x as [T, B, I], whatever the order of its dimensions.
+template <class T>
+TensorView<const T> time_first(const Model<T>& model, const Tensor<T>& x);
 
 /// An array as the model takes it: indices become whole numbers of T with a dimension of 1 for the features,
 /// floats stay. `path` is where it came from. Throws FileError for floats where there should be indices, and

@@ -11,14 +11,17 @@
 #include "sluice/error.h"
 
 namespace sluice::cli {
-namespace {
 
-// x as [T, B, I], whatever the order of its dimensions.
 template <class T>
 TensorView<const T> time_first(const Model<T>& model, const Tensor<T>& x) {
   if (x.rank() == 3) return model.batch_first() ? x.view().transpose(0, 1) : x.view();
   return TensorView<const T>(x.data(), {x.dim(0), 1, x.dim(1)});
 }
+
+template TensorView<const float> time_first(const Model<float>&, const Tensor<float>&);
+template TensorView<const double> time_first(const Model<double>&, const Tensor<double>&);
+
+namespace {
 
 template <class T>
 bool is_valid(const Inputs<T>& inputs, std::size_t row, std::size_t step) {

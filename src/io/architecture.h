@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <string>
 
-#include "io/json.h"
+#include "core/json.h"
 #include "sluice/layers.h"
 #include "sluice/recurrent.h"
 #include "sluice/state_dict.h"

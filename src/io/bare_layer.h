@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "io/json.h"
+#include "core/json.h"
 #include "sluice/model.h"
 #include "sluice/state_dict.h"
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "io/json.h"
+#include "core/json.h"
 #include "sluice/cell_text.h"
 
 namespace sluice {

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/json.h"
 #include "io/architecture.h"
 #include "io/bare_layer.h"
-#include "io/json.h"
 #include "layers/sequence.h"
 #include "sluice/error.h"
 #include "sluice/safetensors.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "io/json.h"
+#include "core/json.h"
 
 namespace sluice {
 

@@ -10,8 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/json.h"
 #include "io/half.h"
-#include "io/json.h"
 #include "io/mapped_file.h"
 #include "sluice/error.h"
 

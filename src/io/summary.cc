@@ -4,7 +4,7 @@
 #include <map>
 #include <utility>
 
-#include "io/json.h"
+#include "core/json.h"
 #include "sluice/layers.h"
 
 namespace sluice {

@@ -47,25 +47,27 @@ double MultiplyAdd(std::size_t iterations) {
   return static_cast<double>(iterations) * 12 * 2 * static_cast<double>(hn::Lanes(d));
 }
 
-float Read(const float* data, std::size_t n) {
+float Read(const float* data, std::size_t n, std::size_t passes) {
   const hn::ScalableTag<float> d;
   const std::size_t lanes = hn::Lanes(d);
+  const std::size_t whole = n / (8 * lanes) * (8 * lanes);
   auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
-  std::size_t i = 0;
-  for (; i + 8 * lanes <= n; i += 8 * lanes) {
-    s0 = hn::Add(s0, hn::Load(d, data + i));
-    s1 = hn::Add(s1, hn::Load(d, data + i + lanes));
-    s2 = hn::Add(s2, hn::Load(d, data + i + 2 * lanes));
-    s3 = hn::Add(s3, hn::Load(d, data + i + 3 * lanes));
-    s4 = hn::Add(s4, hn::Load(d, data + i + 4 * lanes));
-    s5 = hn::Add(s5, hn::Load(d, data + i + 5 * lanes));
-    s6 = hn::Add(s6, hn::Load(d, data + i + 6 * lanes));
-    s7 = hn::Add(s7, hn::Load(d, data + i + 7 * lanes));
+  float rest = 0;
+  for (std::size_t pass = 0; pass < passes; ++pass) {
+    for (std::size_t i = 0; i < whole; i += 8 * lanes) {
+      s0 = hn::Add(s0, hn::Load(d, data + i));
+      s1 = hn::Add(s1, hn::Load(d, data + i + lanes));
+      s2 = hn::Add(s2, hn::Load(d, data + i + 2 * lanes));
+      s3 = hn::Add(s3, hn::Load(d, data + i + 3 * lanes));
+      s4 = hn::Add(s4, hn::Load(d, data + i + 4 * lanes));
+      s5 = hn::Add(s5, hn::Load(d, data + i + 5 * lanes));
+      s6 = hn::Add(s6, hn::Load(d, data + i + 6 * lanes));
+      s7 = hn::Add(s7, hn::Load(d, data + i + 7 * lanes));
+    }
+    for (std::size_t i = whole; i < n; ++i) rest += data[i];
   }
   s0 = hn::Add(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)), hn::Add(hn::Add(s4, s5), hn::Add(s6, s7)));
-  float sum = hn::GetLane(hn::SumOfLanes(d, s0));
-  for (; i < n; ++i) sum += data[i];
-  return sum;
+  return hn::GetLane(hn::SumOfLanes(d, s0)) + rest;
 }
 
 }  // namespace

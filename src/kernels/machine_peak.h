@@ -10,9 +10,9 @@ struct MachinePeak {
   const char* target;
   /// Independent chains of fused multiply-adds in registers; returns the float32 operations done.
   double (*multiply_add)(std::size_t iterations);
-  /// Reads n floats once, in order, from a 64-byte-aligned array, with enough chains not to wait for the
-  /// additions; returns their sum.
-  float (*read)(const float* data, std::size_t n);
+  /// Reads n floats `passes` times, in order, from a 64-byte-aligned array, with enough chains not to wait
+  /// for the additions; returns the sum of all that was read.
+  float (*read)(const float* data, std::size_t n, std::size_t passes);
 };
 
 /// The table of the active target.

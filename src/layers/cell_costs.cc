@@ -302,7 +302,7 @@ CellBounds measure_cell_bounds() {
   const double peak_ns = least_ns([&] { operations = peak.multiply_add(kIterations); });
   void* (*volatile set)(void*, int, std::size_t) = &std::memset;  // which is not left out
   return {
-      .load = each([&] { (void)peak.read(floats.data(), floats.size()); }),
+      .load = each([&] { (void)peak.read(floats.data(), floats.size(), 1); }),
       .store = least_ns([&] { set(y.data(), 0, kStored); }) / (kStored / sizeof(T)),
       .operation = 2 * peak_ns / operations * (sizeof(T) / sizeof(float)),
       .sigmoid = each([&] { math.sigmoid(x.data(), y.data(), n); }),

@@ -94,6 +94,12 @@ class CellProgram {
   /// The input's products in advance: pre[r] has pre_size() elements; this share's units. Leaves pre[]
   /// changed.
   void input_part(const T* const* x, T** pre, std::size_t rows, UnitShare share) const noexcept;
+  /// A stage without its products, all units.
+  void run_elementwise(std::size_t stage, T* const* const* rows, std::size_t count) const noexcept;
+  /// The share of the multiply-adds that are with area `input`; is_ahead: without what was made in advance.
+  double input_share(std::uint16_t input, bool is_ahead) const noexcept;
+  /// Sigmoids, tanhs and exponentials of a row.
+  std::size_t activations() const noexcept;
 
   /// What a stage consists of: first reductions, then parts.
   std::span<const Reduction> reductions(std::size_t stage) const noexcept {
@@ -106,6 +112,8 @@ class CellProgram {
   }
 
  private:
+  void reduce(std::size_t stage, T* const* const* rows, std::size_t count) const noexcept;
+
   // Values of one size that are made together.
   struct Part {
     std::vector<std::shared_ptr<const PackedWeights<T>>> weights;

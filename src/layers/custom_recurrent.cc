@@ -127,7 +127,9 @@ CustomOutput<T> Recurrent<T>::forward(TensorView<const T> x, const CustomInput<T
   const StateParts<T> parts(net_->options(), x.rank(), batch_of(x, layout_of(options_)));
   const auto [h, c] = parts.join("Recurrent::forward", in.states);
   RecurrentOutput<T> out = net_->forward(
-      x, {.h0 = h.view(), .c0 = c.view(), .lengths = in.lengths, .threads = in.threads}, layout_of(options_));
+      x,
+      {.h0 = h.view(), .c0 = c.view(), .lengths = in.lengths, .threads = in.threads, .profiler = in.profiler},
+      layout_of(options_));
   std::vector<Tensor<T>> states = parts.part(out.h_n, out.c_n);
   return {std::move(out.output), std::move(states)};
 }

@@ -159,21 +159,60 @@ void PackedCell<T>::step(std::size_t stage, const StepRows<T>& rows, std::size_t
   } else if (is_projected_) {
     kernels().linear(matrix, rows.unprojected_.data(), rows.projected_.data(), count, sweep);
   } else {
-    step_candidate(rows, count, sweep);
+    step_candidate(matrix, rows, count, sweep);
   }
 }
 
 template <class T>
-void PackedCell<T>::step_candidate(const StepRows<T>& rows, std::size_t count,
-                                   kernels::BlockSweep sweep) const noexcept {
+void PackedCell<T>::step_elementwise(std::size_t stage, const StepRows<T>& rows,
+                                     std::size_t count) const noexcept {
+  if (custom_) return custom_->plain.run_elementwise(stage, rows.area_rows_.data(), count);
+  kernels::PackedMatrix<T> matrix = stage == 0 ? gates_.matrix : second_.matrix;
+  matrix.input_size = matrix.state_size = 0;
+  const kernels::BlockSweep sweep = {0, matrix.blocks, false};
+  if (stage == 0) {
+    first_step_(matrix, rows.rows_.data(), count, sweep);
+  } else if (!is_projected_) {
+    step_candidate(matrix, rows, count, sweep);
+  }
+}
+
+template <class T>
+double PackedCell<T>::input_share(bool is_ahead) const noexcept {
+  if (custom_) return custom_->plain.input_share(kAreaX, is_ahead);
+  const auto of_input = static_cast<double>(gate_count(kind_) * hidden_size() * gates_.matrix.input_size);
+  return is_ahead ? 0 : of_input / multiply_adds();
+}
+
+template <class T>
+std::size_t PackedCell<T>::activations() const noexcept {
+  switch (kind_) {
+    case CellKind::kLstm:  // and of c
+      return 5 * hidden_size();
+    case CellKind::kGru:
+    case CellKind::kGruBefore:
+      return 3 * hidden_size();
+    case CellKind::kRnnTanh:
+      return hidden_size();
+    case CellKind::kCustom:
+      return custom_->plain.activations();
+    case CellKind::kRnnRelu:
+      break;
+  }
+  return 0;
+}
+
+template <class T>
+void PackedCell<T>::step_candidate(const kernels::PackedMatrix<T>& matrix, const StepRows<T>& rows,
+                                   std::size_t count, kernels::BlockSweep sweep) const noexcept {
   // The kernel wants this share's units of h in h_out.
-  const std::size_t block_units = second_.matrix.gates * kernels().lanes;
+  const std::size_t block_units = matrix.gates * kernels().lanes;
   const std::size_t first = std::min(sweep.begin * block_units, hidden_size());
   const std::size_t last = std::min(sweep.end * block_units, hidden_size());
   for (std::size_t r = 0; r < count; ++r) {
     std::copy(rows.rows_[r].h + first, rows.rows_[r].h + last, rows.candidate_rows_[r].h_out + first);
   }
-  kernels().gru_before_candidate_step(second_.matrix, rows.candidate_rows_.data(), count, sweep);
+  kernels().gru_before_candidate_step(matrix, rows.candidate_rows_.data(), count, sweep);
 }
 
 template <class T>

@@ -157,6 +157,12 @@ class PackedCell {
   void step(const StepRows<T>& rows, std::size_t count) const noexcept {
     for (std::size_t stage = 0; stage < stages_; ++stage) step(stage, rows, count, UnitShare{});
   }
+  /// A stage without its products, of rows that have x: what is left is elementwise. For measurements.
+  void step_elementwise(std::size_t stage, const StepRows<T>& rows, std::size_t count) const noexcept;
+  /// The share of a step's multiply-adds that are with the input; is_ahead: of steps that have pre.
+  double input_share(bool is_ahead) const noexcept;
+  /// Sigmoids, tanhs and exponentials of a row's step.
+  std::size_t activations() const noexcept;
   /// A step of a one-stage cell over rows that the caller made.
   void step(const kernels::Row<T>* rows, std::size_t count, bool is_downward) const noexcept {
     first_step_(gates_.matrix, rows, count, {0, gates_.matrix.blocks, is_downward});
@@ -171,7 +177,8 @@ class PackedCell {
     return second_.matrix.state_size == 0 ? 0
                                           : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
   }
-  void step_candidate(const StepRows<T>& rows, std::size_t count, kernels::BlockSweep sweep) const noexcept;
+  void step_candidate(const kernels::PackedMatrix<T>& matrix, const StepRows<T>& rows, std::size_t count,
+                      kernels::BlockSweep sweep) const noexcept;
 
   // Two programs: one keeps what the way back needs.
   struct Custom {

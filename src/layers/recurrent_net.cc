@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/profiler.h"
 #include "core/threads.h"
 #include "layers/recurrent_run.h"
 #include "layers/recurrent_verbose.h"
@@ -119,6 +120,12 @@ std::size_t RecurrentNet<T>::output_size(std::size_t input_size) const {
 }
 
 template <class T>
+std::string RecurrentNet<T>::name() const {
+  const std::string name = prefix_.ends_with('.') ? prefix_.substr(0, prefix_.size() - 1) : prefix_;
+  return name.empty() ? std::string(options_.type) : name;
+}
+
+template <class T>
 double RecurrentNet<T>::flops_per_step() const noexcept {
   double multiply_adds = 0;
   for (const PackedCell<T>& cell : cells_) multiply_adds += cell.multiply_adds();
@@ -192,6 +199,10 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
     throw Error(call + ": " + options_.form(0).why_no_backward);
   }
 
+  Profiler* const profiler = record == nullptr ? in.profiler : nullptr;
+  const RunClock run_clock(profiler);
+  const ModuleClock clock(profiler, *this, options_.type);
+
   // The kernels read features that lie side by side.
   Tensor<T> copy;
   if (sequence.stride(2) != 1 && sequence.dim(2) != 1) {
@@ -236,6 +247,7 @@ RecurrentOutput<T> RecurrentNet<T>::forward(TensorView<const T> x, const Recurre
                         .c_sequence = {},
                         .h_n = out.h_n.data(),
                         .c_n = out.c_n.data()};
+  work.counter = clock.counter();
   if (in.cell_sequence) work.c_sequence = time_first(out.c_sequence.view(), layout);
   if (record != nullptr) {
     start_record(sequence, in, *record);
@@ -427,7 +439,8 @@ SequenceOutput<T> RecurrentNet<T>::run(const Sequence<T>& in, const RunOptions& 
     throw_shape_error(std::string(options_.type) + "::run", "x", in.x.shape(),
                       "[T, B, " + std::to_string(options_.input_size) + "]");
   }
-  const RecurrentInput<T> input{.lengths = in.lengths, .threads = options.threads};
+  const RecurrentInput<T> input{
+      .lengths = in.lengths, .threads = options.threads, .profiler = options.profiler};
   RecurrentOutput<T> out = forward(in.x, input, SequenceLayout::kTimeFirst);
   return {std::move(out.output), same_lengths(in)};
 }

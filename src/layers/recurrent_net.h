@@ -99,6 +99,8 @@ class RecurrentNet {
 
   const RecurrentOptions& options() const noexcept { return options_; }
   const std::string& prefix() const noexcept { return prefix_; }
+  /// For reports: the prefix, "rnn", or the type where there is none.
+  std::string name() const;
   /// The parameters of one cell, in order: weight_ih, weight_hh, bias_ih and bias_hh, weight_hr; or a custom
   /// cell's.
   std::vector<ParameterInfo> cell_parameters(std::size_t layer, std::size_t direction) const;

@@ -26,6 +26,7 @@ RecurrentRun<T>::RecurrentRun(std::span<const PackedCell<T>> cells, std::size_t 
   }
   make_groups(plan);
   make_workers(plan);
+  if (call.counter != nullptr) make_clocks();
 }
 
 template <class T>
@@ -104,12 +105,42 @@ void RecurrentRun<T>::make_workers(const RecurrentPlan& plan) {
 }
 
 template <class T>
+void RecurrentRun<T>::make_clocks() {
+  ModuleCounter& counter = *call_.counter;
+  counter.call_ticks.assign(std::max<std::size_t>(workers_.size(), 1), 0);
+  const auto make = [&](Worker& worker, std::size_t thread) {
+    worker.clock = WalkClock(&counter, thread);
+    worker.splits.resize(cells_.size());
+    for (std::size_t layer = worker.layer_group; layer < layers_; layer += worker.layer_groups) {
+      for (std::size_t d = worker.first_direction; d < worker.last_direction; ++d) {
+        worker.splits[layer * directions_ + d] =
+            split_step(counter, cells_[layer * directions_ + d], layer, d, thread, layer_input(layer).dim(2),
+                       worker.group->rows.size(), ahead_steps_ > 0);
+      }
+    }
+  };
+  for (std::size_t i = 0; i < workers_.size(); ++i) make(workers_[i], i);
+  for (Worker& worker : alone_) make(worker, 0);
+}
+
+template <class T>
 void RecurrentRun<T>::run() noexcept {
   if (workers_.empty()) {
     run_alone();
-  } else {
-    run_team();
+    return;
   }
+  if (call_.counter == nullptr) {
+    run_team();
+    return;
+  }
+  const std::uint64_t begin = now_ticks();
+  run_team();
+  // What the first thread was not at work, it waited for the others.
+  const std::uint64_t took = now_ticks() - begin;
+  std::uint64_t& counted = call_.counter->call_ticks[0];
+  const CellSplit& first = workers_[0].splits[workers_[0].first_direction];
+  first.counter->add(Phase::kWaiting, took - std::min(took, counted));
+  counted = took;
 }
 
 template <class T>
@@ -132,6 +163,7 @@ void RecurrentRun<T>::run_team() noexcept {
 
 template <class T>
 void RecurrentRun<T>::run_worker(Worker& worker) noexcept {
+  if (worker.clock.is_on()) worker.clock.begin_worker();
   for (std::size_t layer = worker.layer_group; layer < layers_; layer += worker.layer_groups) {
     Walk walks[2];
     std::size_t count = 0;
@@ -140,13 +172,19 @@ void RecurrentRun<T>::run_worker(Worker& worker) noexcept {
     }
     // Both directions step by step share their meetings; without meetings one after the other keeps its
     // weights in the cache.
+    bool is_done = true;
     if (worker.share.count > 1) {
-      if (!walk(worker, std::span(walks, count))) return;
+      is_done = walk(worker, std::span(walks, count));
     } else {
       for (std::size_t i = 0; i < count; ++i) walk(worker, std::span(&walks[i], 1));
     }
-    if (worker.layer_barrier != nullptr) worker.layer_barrier->wait();
+    if (!is_done) break;
+    if (worker.layer_barrier != nullptr) {
+      worker.layer_barrier->wait();
+      if (worker.clock.is_on()) worker.clock.lap(Phase::kWaiting);
+    }
   }
+  if (worker.clock.is_on()) worker.clock.end_worker();
 }
 
 template <class T>
@@ -235,39 +273,59 @@ bool RecurrentRun<T>::walk(Worker& worker, std::span<Walk> walks) noexcept {
   const std::size_t stages = cells_[0].stages();
   std::size_t active = group.rows.size();
   const std::size_t steps_below = walks[0].layer * last_step;
+  WalkClock& clock = worker.clock;
+  const bool is_timed = clock.is_on();
+  if (is_timed) {
+    const std::size_t first = walks[0].layer * directions_ + walks[0].direction;
+    clock.begin_walk(std::span(worker.splits).subspan(first, walks.size()), worker.share);
+    clock.lap(Phase::kOther);
+  }
   for (std::size_t step = 0; step < last_step; ++step) {
     if (worker.share.count > 1 && !worker.team->is_together(steps_below + step)) {
+      if (is_timed) clock.set_share({});
       if (worker.share.index != 0) return false;
       worker.share = {};
     }
     while (group.lengths[active - 1] <= step) --active;
     if (worker.layer_groups > 1) wait_for_layer_below(worker, walks[0], step, last_step);
     if (ahead_steps_ > 0 && step % ahead_steps_ == 0) {
-      for (const Walk& walk : walks) make_ahead(worker, walk, step, active);
+      if (is_timed) clock.end_steps();
+      for (std::size_t i = 0; i < walks.size(); ++i) {
+        make_ahead(worker, walks[i], step, active);
+        if (is_timed) clock.lap(Phase::kInput, i);
+      }
     }
     if (!worker.c_before.is_null()) save_c(worker, walks[0], active);
     for (std::size_t stage = 0; stage < stages; ++stage) {
       for (const Walk& walk : walks) walk.cell->step(stage, *walk.steps, active, worker.share);
-      if (worker.share.count > 1) worker.team->meet(steps_below + step, worker.share.index == 0);
+      if (worker.share.count == 1) continue;
+      const std::uint64_t before = is_timed && clock.times_meetings() ? now_ticks() : 0;
+      worker.team->meet(steps_below + step, worker.share.index == 0);
+      if (before != 0) clock.met(now_ticks() - before);
     }
     if (call_.zoneout != nullptr) mix_old_states(worker, walks[0], step, active);
     for (const Walk& walk : walks) walk.steps->advance(active, walk.strides);
     if (worker.layer_groups > 1 && worker.share.index == 0) {
       worker.group->done[walks[0].layer].set(step + 1);
     }
+    if (is_timed) clock.count_step(active);
   }
+  if (is_timed) clock.end_steps();
   if (worker.share.index == 0) {
     for (const Walk& walk : walks) finish_walk(worker, walk);
   }
+  if (is_timed) clock.lap(Phase::kOther);
   return true;
 }
 
 // Where layers go side by side: waits at every wave_steps_-th step for as many steps of the layer below.
 template <class T>
-void RecurrentRun<T>::wait_for_layer_below(const Worker& worker, const Walk& walk, std::size_t step,
+void RecurrentRun<T>::wait_for_layer_below(Worker& worker, const Walk& walk, std::size_t step,
                                            std::size_t last_step) const noexcept {
   if (walk.layer == 0 || step % wave_steps_ != 0) return;
+  if (worker.clock.is_on()) worker.clock.end_steps();
   worker.group->done[walk.layer - 1].wait_for(std::min(step + wave_steps_, last_step));
+  if (worker.clock.is_on()) worker.clock.lap(Phase::kWaiting);
 }
 
 // The input parts of steps [step, step + ahead_steps_), this worker's units: pre[step - first][row].
@@ -304,6 +362,7 @@ void RecurrentRun<T>::mix_old_states(Worker& worker, const Walk& walk, std::size
                                      std::size_t active) noexcept {
   const std::size_t state_size = walk.cell->state_size(), H = walk.cell->c_size();
   const Zoneout<T>& zoneout = *call_.zoneout;
+  const std::uint64_t begin = worker.clock.is_on() ? now_ticks() : 0;
   for (std::size_t r = 0; r < active; ++r) {
     const std::size_t b = worker.group->rows[r];
     const std::size_t time = walk.is_reverse ? worker.group->lengths[r] - 1 - step : step;
@@ -313,6 +372,7 @@ void RecurrentRun<T>::mix_old_states(Worker& worker, const Walk& walk, std::size
     T* const c = walk.c_sequence ? &walk.c_sequence(time, b, c_at) : walk.c_n + b * H;
     mix_states<T>(zoneout.c.at(time, b, c_at), worker.c_before.data() + r * H, c, H);
   }
+  if (worker.clock.is_on()) worker.clock.mixed(now_ticks() - begin);
 }
 
 template <class T>

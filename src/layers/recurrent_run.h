@@ -12,6 +12,7 @@
 #include "layers/packed_cell.h"
 #include "layers/recurrent_plan.h"
 #include "layers/recurrent_record.h"
+#include "layers/walk_clock.h"
 #include "layers/zoneout.h"
 #include "sluice/tensor.h"
 
@@ -28,6 +29,7 @@ struct RecurrentCall {
   T* c_n = nullptr;                         // [L*D, B, H], LSTM
   RecurrentRecord<T>* record = nullptr;     // null, or where to keep what the way back needs, made to fit
   const Zoneout<T>* zoneout = nullptr;      // null, or what stays of old states: then one thread has a row
+  ModuleCounter* counter = nullptr;         // null, or where to count the time
   std::size_t first_layer = 0;              // of the record, that the lowest of these cells is
 };
 
@@ -64,6 +66,8 @@ class RecurrentRun {
     std::vector<const T*> ahead_x;   // the rows of input parts made in advance
     std::vector<T*> ahead_pre;
     Tensor<T> c_before;  // [rows, H], where states are mixed: a step may write c in place
+    WalkClock clock;
+    std::vector<CellSplit> splits;  // [layer][direction], where time is counted
   };
 
   // One layer, one direction: where it reads and writes, and how its rows move through time.
@@ -88,9 +92,10 @@ class RecurrentRun {
   void make_groups(const RecurrentPlan& plan);
   Worker make_worker(Group& group, std::size_t first_direction, std::size_t last_direction,
                      UnitShare share) const;
-  void wait_for_layer_below(const Worker& worker, const Walk& walk, std::size_t step,
+  void wait_for_layer_below(Worker& worker, const Walk& walk, std::size_t step,
                             std::size_t last_step) const noexcept;
   void make_workers(const RecurrentPlan& plan);
+  void make_clocks();
   void run_worker(Worker& worker) noexcept;
   Walk start_walk(Worker& worker, std::size_t layer, std::size_t direction) noexcept;
   bool walk(Worker& worker, std::span<Walk> walks) noexcept;

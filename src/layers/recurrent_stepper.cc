@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "core/profiler.h"
 #include "layers/recurrent_net.h"
+#include "layers/walk_clock.h"
 #include "layers/zoneout.h"
 #include "sluice/error.h"
 
@@ -37,17 +39,8 @@ class RecurrentStepper final : public Stepper<T> {
   }
 
   const T* step(const T* x) noexcept override {
-    const std::size_t layers = net_.options().num_layers;
-    const std::size_t input_size = net_.options().input_size;
-    for (std::size_t b = 0; b < batch_; ++b) rows_[turn_][0].set_x(b, x + b * input_size);
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-      if (c_before_.size() > 0)
-        std::copy_n(c_.data() + layer * c_before_.size(), c_before_.size(), c_before_.data());
-      net_.cell(layer).step(rows_[turn_][layer], batch_);
-      if (net_.options().zones_out()) mix_old_states(layer);
-    }
-    turn_ = 1 - turn_;
-    return h(turn_, layers - 1);
+    if (counter_ != nullptr) return step_counted(x);
+    return step_layers(x, [](std::size_t, bool) {});
   }
 
   void reset() noexcept override {
@@ -56,7 +49,79 @@ class RecurrentStepper final : public Stepper<T> {
     turn_ = 0;
   }
 
+  void set_profiler(Profiler* profiler) override {
+    counter_ = nullptr;
+    splits_.clear();
+    if (profiler == nullptr) return;
+    Profiler::State& state = profiler->state();
+    is_outermost_ = !state.is_running;
+    ModuleCounter& counter = is_outermost_ ? counter_of(state, net_, net_.options().type) : *state.current;
+    for (std::size_t layer = 0; layer < net_.options().num_layers; ++layer) {
+      splits_.push_back(split_step(counter, net_.cell(layer), layer, 0, 0,
+                                   net_.options().layer_input_size(layer), batch_, false));
+    }
+    counter.call_ticks.assign(1, 0);
+    counter_ = &counter;
+  }
+
  private:
+  const T* step_counted(const T* x) noexcept {
+    Profiler::State& state = counter_->state;
+    const bool is_timed = is_outermost_ ? state.begin_step() : state.weight > 0;
+    if (!is_timed) return step_layers(x, [](std::size_t, bool) {});
+    const std::uint64_t begin = is_outermost_ ? state.step_begin : now_ticks();
+    std::uint64_t last = begin, of_products = 0;
+    const T* const y = step_layers(x, [&](std::size_t layer, bool is_mixing) {
+      const std::uint64_t now = now_ticks();
+      if (net_.options().zones_out() && !is_mixing) {
+        of_products = now - last;
+        return;
+      }
+      const CellSplit::Steps taken{.steps = 1,
+                                   .rows = batch_,
+                                   .ticks = now - last,
+                                   .mixing = is_mixing ? now - last - of_products : 0};
+      count(layer, taken, last);
+      last = now;
+    });
+    counter_->call_ticks.assign(1, last - begin);
+    if (is_outermost_) {
+      state.finish(*counter_, begin, last - begin, state.weight);
+      state.end_step(last);
+    }
+    return y;
+  }
+
+  void count(std::size_t layer, const CellSplit::Steps& taken, std::uint64_t begin) noexcept {
+    Profiler::State& state = counter_->state;
+    const auto ticks = splits_[layer].add(taken, {}, state.weight);
+    for (std::size_t phase = 0; state.has_trace() && phase < kPhases; ++phase) {
+      if (ticks[phase] == 0) continue;
+      state.keep_span(*counter_, splits_[layer].counter, static_cast<Phase>(phase), state.last_timed - 1,
+                      begin, ticks[phase]);
+      begin += ticks[phase];
+    }
+  }
+
+  // Calls after(layer, is_mixing) when a layer's step is done, and when its states are mixed.
+  template <class After>
+  const T* step_layers(const T* x, const After& after) noexcept {
+    const std::size_t layers = net_.options().num_layers;
+    const std::size_t input_size = net_.options().input_size;
+    for (std::size_t b = 0; b < batch_; ++b) rows_[turn_][0].set_x(b, x + b * input_size);
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+      if (c_before_.size() > 0)
+        std::copy_n(c_.data() + layer * c_before_.size(), c_before_.size(), c_before_.data());
+      net_.cell(layer).step(rows_[turn_][layer], batch_);
+      after(layer, false);
+      if (!net_.options().zones_out()) continue;
+      mix_old_states(layer);
+      after(layer, true);
+    }
+    turn_ = 1 - turn_;
+    return h(turn_, layers - 1);
+  }
+
   // h of a layer that steps of turn `turn` read.
   T* h(std::size_t turn, std::size_t layer) noexcept {
     const RecurrentOptions& options = net_.options();
@@ -96,6 +161,9 @@ class RecurrentStepper final : public Stepper<T> {
   std::array<std::vector<StepRows<T>>, 2> rows_;  // [turn][layer]
   std::size_t turn_ = 0;
   ZoneoutShare<T> h_share_, c_share_;
+  ModuleCounter* counter_ = nullptr;  // where time is counted
+  std::vector<CellSplit> splits_;     // of each layer
+  bool is_outermost_ = false;
   Tensor<T> c_before_;  // [B][H] of a layer, where an LSTM zones out
 };
 

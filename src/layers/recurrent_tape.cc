@@ -20,9 +20,7 @@ namespace {
 template <class T>
 std::span<RecurrentStatistics> statistics_of(const RecurrentNet<T>& net, GateStatistics& statistics) {
   const RecurrentOptions& options = net.options();
-  std::string module = net.prefix();
-  if (module.ends_with('.')) module.pop_back();
-  if (module.empty()) module = options.type;
+  const std::string module = net.name();
   std::vector<RecurrentStatistics>& all = statistics.layers;
   auto first = std::find_if(all.begin(), all.end(),
                             [&](const RecurrentStatistics& entry) { return entry.module == module; });

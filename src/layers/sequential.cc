@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "core/profiler.h"
 #include "layers/sequence.h"
 #include "sluice/carried_state.h"
 #include "sluice/error.h"
@@ -33,6 +34,12 @@ bool is_idle(const Module<T>& module) {
   return dynamic_cast<const Dropout<T>*>(&module) != nullptr;
 }
 
+// Of a Sequential within another, the modules count, not the whole.
+template <class T>
+bool counts_itself(const Module<T>& module) {
+  return dynamic_cast<const Sequential<T>*>(&module) != nullptr;
+}
+
 // The outputs of all modules but the last: what the next ones took.
 template <class T>
 struct SequentialEntry final : Tape::Entry {
@@ -58,16 +65,46 @@ template <class T>
 class SequentialStepper final : public Stepper<T> {
  public:
   struct Part {
+    const Module<T>* module;
     std::unique_ptr<Stepper<T>> stepper;
     // Stands after a module that makes one value of the sequence: what it sees is always a sequence of one
     // step, and so it starts afresh each time.
     bool starts_afresh;
+    ModuleCounter* counter = nullptr;  // where its time is counted
   };
 
   SequentialStepper(std::vector<Part> parts, std::size_t batch, std::size_t features)
       : parts_(std::move(parts)), y_(parts_.empty() ? Tensor<T>({batch, features}) : Tensor<T>()) {}
 
   const T* step(const T* x) noexcept override {
+    if (state_ == nullptr) return step_all(x);
+    if (is_outermost_ && !state_->begin_step()) return step_all(x);
+    if (state_->weight == 0) return step_all(x);
+    return step_timed(x);
+  }
+
+  void set_profiler(Profiler* profiler) override {
+    state_ = profiler == nullptr ? nullptr : &profiler->state();
+    is_outermost_ = state_ != nullptr && !state_->is_running;
+    if (is_outermost_) state_->is_running = true;
+    for (Part& part : parts_) {
+      part.counter = nullptr;
+      if (state_ != nullptr && !counts_itself(*part.module)) {
+        part.counter = &counter_of(*state_, *part.module, part.module->type());
+        state_->current = part.counter;
+      }
+      part.stepper->set_profiler(profiler);
+      if (state_ != nullptr) state_->current = nullptr;
+    }
+    if (is_outermost_) state_->is_running = false;
+  }
+
+  void reset() noexcept override {
+    for (const Part& part : parts_) part.stepper->reset();
+  }
+
+ private:
+  const T* step_all(const T* x) noexcept {
     if (parts_.empty()) {
       std::copy_n(x, y_.size(), y_.data());
       return y_.data();
@@ -80,12 +117,24 @@ class SequentialStepper final : public Stepper<T> {
     return x;
   }
 
-  void reset() noexcept override {
-    for (const Part& part : parts_) part.stepper->reset();
+  const T* step_timed(const T* x) noexcept {
+    if (parts_.empty()) x = step_all(x);
+    std::uint64_t begin = is_outermost_ ? state_->step_begin : now_ticks();
+    for (const Part& part : parts_) {
+      if (part.starts_afresh) part.stepper->reset();
+      x = part.stepper->step(x);
+      const std::uint64_t end = now_ticks();
+      if (part.counter != nullptr) state_->finish(*part.counter, begin, end - begin, state_->weight);
+      begin = end;
+      if (x == nullptr) break;
+    }
+    if (is_outermost_) state_->end_step(begin);
+    return x;
   }
 
- private:
   std::vector<Part> parts_;
+  Profiler::State* state_ = nullptr;
+  bool is_outermost_ = false;
   Tensor<T> y_;  // where there is no module that has one
 };
 
@@ -134,11 +183,17 @@ template <class T>
 SequenceOutput<T> Sequential<T>::run(const Sequence<T>& in, const RunOptions& options) const {
   check_sequence("Sequential::run", in);
   output_size(in.x.dim(2));  // throws before any work
+  const RunClock clock(options.profiler);
   SequenceOutput<T> out;
   Sequence<T> next = in;
   for (std::size_t i = 0; i < size(); ++i) {
-    if (is_idle(*modules_[i])) continue;
-    out = at_module(i, *modules_[i], [&] { return modules_[i]->run(next, options); });
+    const Module<T>& module = *modules_[i];
+    if (is_idle(module)) continue;
+    out = at_module(i, module, [&] {
+      const ModuleClock module_clock(counts_itself(module) ? nullptr : options.profiler, module,
+                                     module.type());
+      return module.run(next, options);
+    });
     next = {out.y.view(), out.lengths};
   }
   if (out.y.is_null()) return {Tensor<T>(in.x), same_lengths(in)};  // no module did anything
@@ -155,7 +210,8 @@ std::unique_ptr<Stepper<T>> Sequential<T>::stepper(std::size_t batch, std::size_
   for (std::size_t i = 0; i < size(); ++i) {
     const Module<T>& module = *modules_[i];
     if (is_idle(module)) continue;
-    parts.push_back(Part{at_module(i, module, [&] { return module.stepper(batch, features); }), ended});
+    parts.push_back(
+        Part{&module, at_module(i, module, [&] { return module.stepper(batch, features); }), ended});
     features = module.output_size(features);
     ended = ended || module.ends_sequence();
   }

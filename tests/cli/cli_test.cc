@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/program.h"
-#include "io/json.h"
+#include "core/json.h"
 #include "sluice/layers.h"
 #include "sluice/model.h"
 #include "sluice/recurrent.h"

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "cli/training.h"
-#include "io/json.h"
+#include "core/json.h"
 #include "support/well_formed.h"
 
 namespace sluice::testing {

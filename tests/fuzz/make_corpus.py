@@ -167,8 +167,45 @@ def make_cell():
     seed("deep", b"[" * 1000)
 
 
+def make_profile():
+    def seed(name, value, **changes):
+        value = dict(value, **changes) if changes else value
+        write("profile", name, value if isinstance(value, bytes) else json.dumps(value).encode())
+    bound = {"bound_seconds": 1e-5, "bound_by": "L2", "share_of_bound": 0.5, "flops": 1e5, "bytes": 1e4}
+    part = dict(bound, name="rnn", type="LSTM", seconds_per_run={"min": 2e-5, "median": 3e-5},
+                phases=dict.fromkeys(["input", "recurrent", "gates", "waiting", "other"], 1e-6),
+                gates_per_second=1e9, ns_per_gate=1, elements_per_cycle=0.5, parts=[])
+    gate = {"module": "rnn", "layer": 0, "direction": 1, "gate": "forget", "is_tanh": False, "activations": 8, "shut": 1,
+            "open": 2, "mean": 0.5, "mean_derivative": 0.1, "memory_steps": 2, "histogram": [4, 4],
+            "unit_mean": [0.5, None], "unit_deviation": [0.1, 0], "unit_shut": [0, 1], "unit_open": [1, 0],
+            "dead_units": [1], "stuck_units": [], "heat": [[0, 0.5], [1, None]]}
+    report = dict(bound, schema=1, model="m", dtype="float32", steps=4, batch=1, input_size=2, valid_share=1, threads=1,
+                  repeat=3, load_seconds=0.1, seconds_per_run={"min": 2e-5, "median": 3e-5},
+                  machine={"target": "avx2", "threads": 1, "flops_per_second": 1e11, "sigmoid_per_second": 1e9,
+                           "tanh_per_second": 1e9, "levels": [{"name": "L1", "bytes": 32768, "bytes_per_second": 1e11}]},
+                  hardware={"is_there": False, "why_not": "no", "cycles": 0, "instructions": 0, "cache_misses": 0},
+                  modules=[part, dict(part, parts=[part, part])], is_random_data=False, gates=[gate],
+                  gradient_norms=[1e-3, None, 1], trace=[{"name": "rnn l0 gates", "thread": 0, "begin": 0, "seconds": 1e-6,
+                                                         "step": 0}],
+                  advice=[{"where": "rnn", "what": "w", "figure": "f", "is_measured": True}])
+    seed("report", report)
+    seed("huge_numbers", report, flops=1e308, bytes=5e-324, load_seconds=1e308, gradient_norms=[1e308, 5e-324],
+         modules=[dict(part, flops=1e308, bytes=5e-324)])
+    seed("huge_counts", report, steps=2**64 - 1, threads=2**31 - 1, trace=[{"name": "", "thread": 2**64 - 1, "begin": 1e308,
+                                                                            "seconds": 1e308, "step": 2**64 - 1}])
+    seed("huge_heat", report, gates=[dict(gate, heat=[[3e38, -3e38]], histogram=[2**64 - 1, 1])])
+    seed("ragged_heat", report, gates=[dict(gate, heat=[[1], [1, 2]])])
+    seed("empty_heat", report, gates=[dict(gate, heat=[[], []], histogram=[])])
+    seed("control_characters", report, model="\x1b[2J</script>")
+    seed("other_schema", report, schema=2)
+    seed("negative", report, steps=-1)
+    seed("deep", b"[" * 1000)
+    seed("empty", b"")
+
+
 if __name__ == "__main__":
     make_safetensors()
     make_npy()
     make_architecture()
     make_cell()
+    make_profile()

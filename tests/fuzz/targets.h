@@ -17,6 +17,7 @@
 #include "sluice/cell_text.h"
 #include "sluice/error.h"
 #include "sluice/model.h"
+#include "sluice/profile.h"
 #include "sluice/safetensors.h"
 
 namespace sluice::fuzz {
@@ -85,6 +86,20 @@ inline void cell(std::span<const std::byte> input) {
     if (cell_to_json(cell_from_json(text)) != text) std::abort();
     [[maybe_unused]] const volatile std::size_t size = cell_svg({&read, 1}).size();
     derive_backward(lower_cell(read.graph()));
+  } catch (const Error&) {
+  }
+}
+
+/// A report of `sluice profile --json`, and all that is made of one.
+inline void profile(std::span<const std::byte> input) {
+  try {
+    const ProfileReport report =
+        profile_from_json(std::string_view(reinterpret_cast<const char*>(input.data()), input.size()));
+    static_cast<void>(profile_table(report, true));
+    static_cast<void>(profile_html(report));
+    static_cast<void>(profile_trace_json(report));
+    static_cast<void>(profile_from_json(profile_json(report)));
+    static_cast<void>(compare_profiles(report, report));
   } catch (const Error&) {
   }
 }

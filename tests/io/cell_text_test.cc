@@ -10,7 +10,7 @@
 
 #include "cells/cell_graph.h"
 #include "io/files.h"
-#include "io/json.h"
+#include "core/json.h"
 #include "sluice/error.h"
 #include "support/library_cells.h"
 #include "support/random_cell.h"

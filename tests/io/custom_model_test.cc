@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "io/files.h"
-#include "io/json.h"
+#include "core/json.h"
 #include "sluice/cell_text.h"
 #include "sluice/cells/elementwise_kin.h"
 #include "sluice/cells/lstm_kin.h"

@@ -29,6 +29,7 @@ TEST(FuzzCorpus, Safetensors) { EXPECT_GE(run_corpus("safetensors", fuzz::safete
 TEST(FuzzCorpus, Npy) { EXPECT_GE(run_corpus("npy", fuzz::npy), 15u); }
 TEST(FuzzCorpus, Architecture) { EXPECT_GE(run_corpus("architecture", fuzz::architecture), 14u); }
 TEST(FuzzCorpus, Cell) { EXPECT_GE(run_corpus("cell", fuzz::cell), 14u); }
+TEST(FuzzCorpus, Profile) { EXPECT_GE(run_corpus("profile", fuzz::profile), 8u); }
 
 }  // namespace
 }  // namespace sluice

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/json.h"
 #include "io/files.h"
-#include "io/json.h"
 #include "sluice/error.h"
 #include "sluice/safetensors.h"
 

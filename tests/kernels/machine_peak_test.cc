@@ -11,13 +11,15 @@
 namespace sluice {
 namespace {
 
-TEST(MachinePeak, ReadsEveryElementOnceOnEveryTarget) {
+TEST(MachinePeak, ReadsEveryElementOnceAPassOnEveryTarget) {
   for (const std::string& target : available_targets()) {
     set_target(target);
     for (const std::size_t n : {0, 1, 127, 128, 129, 1000}) {
       Tensor<float> data({n});
       for (std::size_t i = 0; i < n; ++i) data(i) = static_cast<float>(i);  // sums below 2^24: exact
-      EXPECT_EQ(kernels::machine_peak().read(data.data(), n), static_cast<float>(n * (n - 1) / 2 * (n > 0)));
+      const auto sum = static_cast<float>(n * (n - 1) / 2 * (n > 0));
+      EXPECT_EQ(kernels::machine_peak().read(data.data(), n, 1), sum);
+      EXPECT_EQ(kernels::machine_peak().read(data.data(), n, 3), 3 * sum);
     }
   }
   set_target("");

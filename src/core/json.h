@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON from files that are not trusted. The only way in which io reads JSON.
+// JSON from files that are not trusted. The only way in which the library reads JSON.
 #pragma once
 
 #include <cstddef>

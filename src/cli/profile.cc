@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cli/arrays.h"
+#include "cli/commands.h"
+#include "cli/live.h"
+#include "cli/run.h"
+#include "profile/advice.h"
+#include "profile/figures.h"
+#include "profile/gate_reports.h"
+#include "profile/pictures.h"
+#include "profile/set_bounds.h"
+#include "profile/svg.h"
+#include "sluice/error.h"
+#include "sluice/profile.h"
+#include "sluice/random.h"
+
+namespace sluice::cli {
+namespace {
+
+constexpr std::size_t kRepeat = 20;
+// A trace of so many spans is 3 MB of JSON.
+constexpr std::size_t kSpans = 30000, kSpansOfPage = 2000;
+// By so much a change must be faster before it is advice, since runs differ by a few percent.
+constexpr double kWorthIt = 1.05;
+constexpr std::size_t kMostArea = std::size_t{1} << 31;  // steps times rows of --shape
+
+RunArguments run_arguments(const ProfileArguments& a) {
+  RunArguments run;
+  run.model = a.model;
+  run.input = a.input;
+  run.lengths = a.lengths;
+  run.dtype = a.dtype;
+  run.threads = a.threads;
+  run.prefix = a.prefix;
+  run.batch_first = a.batch_first;
+  run.nonlinearity = a.nonlinearity;
+  return run;
+}
+
+void check_usage(const ProfileArguments& a) {
+  if (a.input.empty() == a.shape.empty()) throw UsageError("one of --input and --shape is required");
+  if (!a.shape.empty() && !a.lengths.empty()) throw UsageError("--lengths goes with --input");
+  if (!a.fail_slower.empty() && a.compare.empty()) throw UsageError("--fail-slower goes with --compare");
+  if (!a.live) return;
+  for (const std::string* path : {&a.json, &a.trace, &a.html, &a.plot, &a.compare}) {
+    if (!path->empty()) throw UsageError("--live writes no file and compares none");
+  }
+  if (a.tries_advice) throw UsageError("--live does not go with --try");
+  if (isatty(STDOUT_FILENO) != 1) throw UsageError("--live needs a terminal");
+}
+
+// "5%" or "5" as 0.05.
+double share_of(const std::string& text) {
+  char* end = nullptr;
+  const double percent = std::strtod(text.c_str(), &end);
+  const std::string rest(end);
+  if (end == text.c_str() || (!rest.empty() && rest != "%") || !std::isfinite(percent) || percent < 0) {
+    throw UsageError("--fail-slower is " + text + ", expected a percentage such as 5%");
+  }
+  return percent / 100;
+}
+
+// "100,1" as steps and rows.
+std::pair<std::size_t, std::size_t> steps_and_rows(const std::string& text) {
+  const auto fail = [&]() { throw UsageError("--shape is " + text + ", expected T,B such as 100,1"); };
+  const std::size_t comma = text.find(',');
+  if (comma == std::string::npos) fail();
+  const auto whole = [&](const std::string& digits) {
+    if (digits.empty() || digits.size() > 9 || digits.find_first_not_of("0123456789") != std::string::npos)
+      fail();
+    const std::size_t n = std::stoul(digits);
+    if (n == 0) fail();
+    return n;
+  };
+  const std::pair<std::size_t, std::size_t> shape{whole(text.substr(0, comma)),
+                                                  whole(text.substr(comma + 1))};
+  if (shape.first * shape.second > kMostArea) fail();
+  return shape;
+}
+
+ProfileReport load_report(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw FileError(path + ": cannot be opened");
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (file.bad()) throw FileError(path + ": cannot be read");
+  try {
+    return profile_from_json(text);
+  } catch (const Error& error) {
+    throw FileError(path + ": " + error.what());
+  }
+}
+
+// [T, B, F]: normal, mean 0 and variance 1, as inputs often are made to be; or indices.
+template <class T>
+Tensor<T> random_input(const Model<T>& model, std::size_t steps, std::size_t rows) {
+  const RandomStream random(0, 0);
+  Tensor<T> x({steps, rows, model.input_size()});
+  const Embedding<T>* embedding = first_embedding(model);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x.data()[i] = static_cast<T>(
+        embedding == nullptr ? random.normal(i)
+                             : static_cast<double>(random.below(embedding->options().num_embeddings, i)));
+  }
+  return x;
+}
+
+// What is measured: x as [T, B, F].
+template <class T>
+struct Work {
+  Tensor<T> x;
+  std::vector<std::int64_t> lengths;
+  bool is_random = false;
+
+  Sequence<T> sequence() const { return {x.view(), lengths}; }
+};
+
+template <class T>
+Work<T> load_work(const ProfileArguments& a, const Model<T>& model) {
+  if (!a.shape.empty()) {
+    const auto [steps, rows] = steps_and_rows(a.shape);
+    return {random_input(model, steps, rows), {}, true};
+  }
+  Inputs<T> inputs = load_inputs(run_arguments(a), model);
+  Work<T> work{Tensor<T>(time_first(model, inputs.x)), std::move(inputs.lengths), false};
+  if (work.x.dim(0) == 0 || work.x.dim(1) == 0) {
+    throw FileError(a.input + ": x is " + inputs.x.shape().to_string() +
+                    ", expected at least one step of a row");
+  }
+  return work;
+}
+
+template <class T>
+double valid_share(const Work<T>& work) {
+  if (work.lengths.empty()) return 1;
+  double valid = 0;
+  for (const std::int64_t length : work.lengths) valid += static_cast<double>(length);
+  return valid / (static_cast<double>(work.x.dim(0)) * static_cast<double>(work.x.dim(1)));
+}
+
+// Twice the rows: each stands twice.
+template <class T>
+Work<T> doubled(const Work<T>& work) {
+  const std::size_t steps = work.x.dim(0), row = work.x.dim(1) * work.x.dim(2);
+  Work<T> twice{Tensor<T>({steps, 2 * work.x.dim(1), work.x.dim(2)}), work.lengths, work.is_random};
+  for (std::size_t t = 0; t < steps; ++t) {
+    for (const std::size_t copy : {0u, 1u}) {
+      std::copy_n(work.x.data() + t * row, row, twice.x.data() + (2 * t + copy) * row);
+    }
+  }
+  twice.lengths.insert(twice.lengths.end(), work.lengths.begin(), work.lengths.end());
+  return twice;
+}
+
+// Measures what advice says of threads and rows, whether it was given or not; what does not help is no
+// advice.
+template <class T>
+void try_advice(ProfileReport& report, const Model<T>& model, const Work<T>& work) {
+  std::erase_if(report.advice, [](const Advice& advice) {
+    return advice.what == "use one thread" || advice.what == "run more rows at once";
+  });
+  std::vector<Advice> measured;
+  const auto seconds = [&](const Work<T>& of, int threads) {
+    const MeasureOptions options{
+        .repeat = report.repeat, .threads = threads, .lengths = of.lengths, .counts_hardware = false};
+    return measure_runs<T>(model.modules(), of.x.view(), options).seconds_min;
+  };
+  const auto times = [](double ratio) { return text_of("%.2f", ratio) + " times as long"; };
+  const auto named = [](int threads) {
+    return threads == 1 ? std::string("one thread") : std::to_string(threads) + " threads";
+  };
+  const int most = std::max(static_cast<int>(std::thread::hardware_concurrency()), report.threads);
+  double best = report.seconds_min;
+  int best_threads = report.threads;
+  for (int threads = 1; threads <= most; threads *= 2) {
+    if (threads == report.threads) continue;
+    const double took = seconds(work, threads);
+    if (took * kWorthIt >= best) continue;
+    best = took;
+    best_threads = threads;
+  }
+  if (best_threads != report.threads) {
+    measured.push_back({report.model, "use " + named(best_threads),
+                        named(report.threads) + (report.threads == 1 ? " takes " : " take ") +
+                            times(report.seconds_min / best) + " as " + named(best_threads),
+                        true});
+  }
+  const double took = seconds(doubled(work), best_threads);
+  if (2 * best > kWorthIt * took) {
+    measured.push_back({report.model, "run more rows at once",
+                        "twice the rows take " + times(took / best) + " on " + named(best_threads) + ": " +
+                            text_of("%.2f", 2 * best / took) + " times as many rows a second",
+                        true});
+  }
+  report.advice.insert(report.advice.begin(), measured.begin(), measured.end());
+}
+
+template <class T>
+void show_live(const ProfileArguments& a, const Model<T>& model, const Work<T>& work) {
+  ProfileReport report;
+  report.model = a.model;
+  report.steps = work.x.dim(0);
+  report.gates = gate_reports(model.modules(), work.sequence(), a.threads);
+  Profiler profiler;
+  run_live(report, profiler, a.repeat,
+           [&] { model.modules().run(work.sequence(), {.threads = a.threads, .profiler = &profiler}); });
+}
+
+template <class T>
+void profile_as(const ProfileArguments& a) {
+  const double fail_slower = a.fail_slower.empty() ? HUGE_VAL : share_of(a.fail_slower);
+  Outputs outputs;
+  for (const std::string* path : {&a.json, &a.trace, &a.html, &a.plot}) outputs.expect(*path);
+  std::optional<ProfileReport> before;
+  if (!a.compare.empty()) before = load_report(a.compare);
+  const auto start = std::chrono::steady_clock::now();
+  const Model<T> model = load_model<T>(run_arguments(a));
+  const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - start;
+  const Work<T> work = load_work(a, model);
+  if (a.live) {
+    show_live(a, model, work);
+    return;
+  }
+  const std::size_t spans = !a.trace.empty() ? kSpans : !a.html.empty() || !a.json.empty() ? kSpansOfPage : 0;
+  ProfileReport report = measure_runs<T>(model.modules(), work.x.view(),
+                                         {.repeat = a.repeat.value_or(kRepeat),
+                                          .threads = a.threads,
+                                          .lengths = work.lengths,
+                                          .trace_spans = spans});
+  report.model = a.model;
+  report.load_seconds = loading.count();
+  report.valid_share = valid_share(work);
+  report.is_random_data = work.is_random;
+  set_bounds(report, model.modules(), machine_limits(report.threads, a.fresh_limits));
+  report.gates = gate_reports(model.modules(), work.sequence(), a.threads);
+  report.advice = advice_for(report);
+  if (a.tries_advice) try_advice(report, model, work);
+
+  if (!a.json.empty()) outputs.write_text(a.json, profile_json(report));
+  if (!a.trace.empty()) outputs.write_text(a.trace, profile_trace_json(report));
+  if (!a.html.empty()) outputs.write_text(a.html, profile_html(report));
+  if (!a.plot.empty()) outputs.write_text(a.plot, roofline_svg(report));
+  outputs.commit();
+  if (!before) {
+    const bool has_files = !(a.json.empty() && a.trace.empty() && a.html.empty() && a.plot.empty());
+    if (!has_files) std::cout << profile_table(report, isatty(STDOUT_FILENO) == 1);
+    return;
+  }
+  const ProfileComparison compared = compare_profiles(*before, report);
+  std::cout << compared.table;
+  if (compared.slower > fail_slower) {
+    throw Error(a.model + " takes " + percent_text(compared.slower) + " longer than in " + a.compare +
+                ", more than " + percent_text(fail_slower));
+  }
+}
+
+}  // namespace
+
+void profile(const ProfileArguments& arguments) {
+  check_usage(arguments);
+  if (arguments.dtype == "float64") {
+    profile_as<double>(arguments);
+  } else {
+    profile_as<float>(arguments);
+  }
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/advice.h"
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+// Rows up to which more of them cost a step little: it waits for its weights.
+constexpr std::size_t kFewRows = 8;
+// Share of the bound from which on little is left to gain but by less work.
+constexpr double kNearBound = 0.6;
+// Share of the threads' time.
+constexpr double kMuchWaiting = 0.2;
+// Mean length of rows by that of the longest.
+constexpr double kRagged = 0.6;
+// Share of a gate's activations that are below 0.01 or above 0.99 (of tanh: beyond +-0.99).
+constexpr double kSaturated = 0.3;
+constexpr std::size_t kUnitsNamed = 5;
+
+[[gnu::format(printf, 1, 2)]] std::string print(const char* format, ...) {
+  char text[240];
+  std::va_list values;
+  va_start(values, format);
+  std::vsnprintf(text, sizeof(text), format, values);
+  va_end(values);
+  return text;
+}
+
+bool is_recurrent(const PartReport& part) { return !part.parts.empty(); }
+
+bool waits_for_weights(const PartReport& part) {
+  const std::string& by = part.bound.by;
+  return !by.empty() && by != "multiply-adds" && by != "gates";
+}
+
+std::optional<Advice> more_rows(const ProfileReport& report, const PartReport& part) {
+  if (!is_recurrent(part) || !waits_for_weights(part) || report.batch >= kFewRows) return std::nullopt;
+  return Advice{.where = part.name,
+                .what = "run more rows at once",
+                .figure = print("%zu %s: %.1f operations for each byte read, and reading from %s takes "
+                                "longer than the arithmetic",
+                                report.batch, report.batch == 1 ? "row" : "rows",
+                                part.bound.flops / std::max(part.bound.bytes, 1.0), part.bound.by.c_str())};
+}
+
+std::optional<Advice> narrower_weights(const ProfileReport& report, const PartReport& part) {
+  if (!is_recurrent(part) || !waits_for_weights(part) || part.share_of_bound < kNearBound) {
+    return std::nullopt;
+  }
+  const bool is_double = report.dtype == "float64";
+  return Advice{.where = part.name,
+                .what = is_double
+                            ? "run it in float32"
+                            : "make its weights fewer: a smaller hidden_size, or a projection (proj_size)",
+                .figure = print("%.0f %% of the speed at which %s gives the weights",
+                                100 * part.share_of_bound, part.bound.by.c_str())};
+}
+
+std::optional<Advice> one_thread(const ProfileReport& report, const PartReport& part) {
+  const double all = std::accumulate(part.phases.begin(), part.phases.end(), 0.0);
+  const double waiting = part.phases[static_cast<std::size_t>(Phase::kWaiting)];
+  if (report.threads == 1 || waiting <= kMuchWaiting * all) return std::nullopt;
+  return Advice{.where = part.name,
+                .what = "use one thread",
+                .figure = print("%d threads wait for each other %.0f %% of their time", report.threads,
+                                100 * waiting / all)};
+}
+
+std::optional<Advice> rows_of_like_length(const ProfileReport& report) {
+  if (report.batch == 1 || report.valid_share >= kRagged) return std::nullopt;
+  return Advice{.where = report.model,
+                .what = "put rows of like length into one batch",
+                .figure = print("%zu rows have %.0f %% of the longest one's steps on average", report.batch,
+                                100 * report.valid_share)};
+}
+
+// "rnn l0 reverse", as the parts are called.
+std::string place_of(const GateReport& gate) {
+  std::string place = gate.module;
+  if (!place.empty()) place += ' ';
+  place += print("l%zu", gate.layer);
+  return gate.direction == 0 ? place : place + " reverse";
+}
+
+std::string limits_of(const GateReport& gate) {
+  return gate.is_tanh ? "below -0.99 or above 0.99" : "below 0.01 or above 0.99";
+}
+
+std::optional<Advice> saturated(const GateReport& gate) {
+  const auto all = static_cast<double>(std::max<std::uint64_t>(gate.activations, 1));
+  const double shut = static_cast<double>(gate.shut) / all;
+  const double both = shut + static_cast<double>(gate.open) / all;
+  const bool is_forget = gate.memory_steps > 0;
+  if (is_forget && shut > kSaturated) {
+    return Advice{.where = place_of(gate),
+                  .what = "raise the bias of gate " + gate.gate + " before training (1 is usual)",
+                  .figure = print("%.0f %% of its activations are below 0.01: it remembers %.1f steps",
+                                  100 * shut, gate.memory_steps)};
+  }
+  if (both <= kSaturated) return std::nullopt;
+  return Advice{
+      .where = place_of(gate),
+      .what = gate.is_tanh
+                  ? "in place of tanh in " + gate.gate +
+                        " take one of the ReLU family (RNN's relu, cells::li_gru), or "
+                        "layer normalisation"
+                  : "train with layer normalisation before gate " + gate.gate + " (cells::layer_norm_lstm)",
+      .figure = print("%.0f %% of activations of %s are %s: gradients pass by %.3f on average", 100 * both,
+                      gate.gate.c_str(), limits_of(gate).c_str(), gate.mean_derivative)};
+}
+
+std::string list_of(const std::vector<std::size_t>& units) {
+  std::string list;
+  for (std::size_t i = 0; i < std::min(units.size(), kUnitsNamed); ++i) {
+    list += (i == 0 ? "" : ", ") + std::to_string(units[i]);
+  }
+  return units.size() > kUnitsNamed ? list + ", ..." : list;
+}
+
+std::optional<Advice> dead(const GateReport& gate) {
+  if (gate.dead_units.empty()) return std::nullopt;
+  return Advice{
+      .where = place_of(gate),
+      .what =
+          "train with layer normalisation, or leave out the units of gate " + gate.gate + " that never open",
+      .figure = print("%zu of %zu units are always %s: %s", gate.dead_units.size(), gate.unit_mean.size(),
+                      gate.is_tanh ? "below -0.99" : "below 0.01", list_of(gate.dead_units).c_str())};
+}
+
+std::optional<Advice> stuck(const GateReport& gate) {
+  if (gate.stuck_units.empty()) return std::nullopt;
+  return Advice{
+      .where = place_of(gate),
+      .what = "train with smaller first weights or layer normalisation, or leave out the units of gate " +
+              gate.gate + " that do not move",
+      .figure = print("%zu of %zu units deviate by less than 0.001: %s", gate.stuck_units.size(),
+                      gate.unit_mean.size(), list_of(gate.stuck_units).c_str())};
+}
+
+}  // namespace
+
+std::vector<Advice> advice_for(const ProfileReport& report) {
+  std::vector<Advice> all;
+  const auto add = [&](std::optional<Advice> one) {
+    if (one) all.push_back(*std::move(one));
+  };
+  add(rows_of_like_length(report));
+  for (const PartReport& part : report.parts) {
+    add(more_rows(report, part));
+    add(narrower_weights(report, part));
+    add(one_thread(report, part));
+  }
+  for (const GateReport& gate : report.gates) {
+    for (std::optional<Advice> one : {saturated(gate), dead(gate), stuck(gate)}) {
+      if (one && report.is_random_data) one->figure += " (of data drawn at random)";
+      add(std::move(one));
+    }
+  }
+  return all;
+}
+
+}  // namespace sluice

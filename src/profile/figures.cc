@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/figures.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "profile/svg.h"
+
+namespace sluice {
+namespace {
+
+// Three digits: "1.23", "12.3", "123".
+std::string three_digits(double value) {
+  const double size = std::abs(value);
+  return text_of(size < 9.995 ? "%.2f" : size < 99.95 ? "%.1f" : "%.0f", value);
+}
+
+}  // namespace
+
+std::string seconds_text(double seconds) {
+  if (!std::isfinite(seconds)) return "-";
+  if (seconds < 0.9995e-6) return three_digits(seconds * 1e9) + " ns";
+  if (seconds < 0.9995e-3) return three_digits(seconds * 1e6) + " us";
+  if (seconds < 0.9995) return three_digits(seconds * 1e3) + " ms";
+  return three_digits(seconds) + " s";
+}
+
+std::string rate_text(double per_second, std::string_view of) {
+  if (!std::isfinite(per_second) || per_second <= 0) return "-";
+  const char* prefix = "";
+  for (const char* larger : {"k", "M", "G", "T"}) {
+    if (per_second < 999.5) break;
+    per_second /= 1000;
+    prefix = larger;
+  }
+  return three_digits(per_second) + " " + prefix + std::string(of);
+}
+
+std::string percent_text(double share) {
+  if (!std::isfinite(share)) return "-";
+  return text_of("%.1f %%", 100 * share);
+}
+
+std::string bytes_text(double bytes) {
+  if (bytes < 1024) return text_of("%.0f B", bytes);
+  const char* unit = "KiB";
+  bytes /= 1024;
+  for (const char* larger : {"MiB", "GiB", "TiB"}) {
+    if (bytes < 1024) break;
+    bytes /= 1024;
+    unit = larger;
+  }
+  return text_of("%.4g ", bytes) + unit;
+}
+
+std::string plain_text(std::string_view text) {
+  std::string plain(text);
+  for (char& c : plain) {
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
+  }
+  return plain;
+}
+
+void for_each_part(const std::vector<PartReport>& parts,
+                   const std::function<void(const PartReport&, std::size_t depth)>& visit) {
+  for (const PartReport& part : parts) {
+    visit(part, 0);
+    if (part.parts.size() < 2) continue;
+    for_each_part(part.parts, [&](const PartReport& inner, std::size_t depth) { visit(inner, depth + 1); });
+  }
+}
+
+std::string gate_name(const GateReport& gate) {
+  return gate.module + " l" + std::to_string(gate.layer) + (gate.direction == 1 ? " reverse " : " ") +
+         gate.gate;
+}
+
+std::string Columns::text(std::size_t indent) const {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows_) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows_) {
+    std::string line(indent, ' ');
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string space(widths[i] - row[i].size(), ' ');
+      line += i == 0 ? row[i] + space : "  " + space + row[i];
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace sluice

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Figures of a profile as a reader sees them: three digits and a unit.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/profile.h"
+
+namespace sluice {
+
+std::string seconds_text(double seconds);                       ///< "1.23 ms"
+std::string rate_text(double per_second, std::string_view of);  ///< "228 GFLOP/s" of "FLOP/s"
+std::string percent_text(double share);                         ///< "78.2 %"
+std::string bytes_text(double bytes);                           ///< "1.5 MiB"
+
+/// A name that may come from a file, for a terminal: control characters become spaces.
+std::string plain_text(std::string_view text);
+
+/// All parts with their depth, each before its own parts. A part that is its module's only one is left out:
+/// its figures are the module's.
+void for_each_part(const std::vector<PartReport>& parts,
+                   const std::function<void(const PartReport&, std::size_t depth)>& visit);
+
+/// "rnn l0 reverse forget"
+std::string gate_name(const GateReport& gate);
+
+/// Columns of text, as wide as they must be; all but the first are aligned to the right.
+class Columns {
+ public:
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  /// One line a row, `indent` spaces before each.
+  std::string text(std::size_t indent) const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace sluice

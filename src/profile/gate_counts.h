@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts the activations of one gate, as recorded calls of its network keep them, for a GateReport.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "layers/gate_measure.h"
+#include "layers/recurrent_net.h"
+#include "layers/recurrent_record.h"
+#include "sluice/profile.h"
+
+namespace sluice {
+
+/// A gate of one cell, and where a recorded call has its activations.
+struct GatePlace {
+  enum class In { kKept, kOutput, kCell };
+  MeasuredGate gate;  ///< `first` from where a row's part of the tensor begins
+  std::size_t layer = 0;
+  std::size_t direction = 0;
+  In in = In::kKept;
+  bool is_memory = false;  ///< the share of its old state that a unit keeps
+};
+/// All of a network, [layer][direction][gate].
+template <class T>
+std::vector<GatePlace> gate_places(const RecurrentNet<T>& net);
+
+/// The valid steps of a batch, and the columns of its heat maps: step t belongs to column t * count / steps.
+struct TimeColumns {
+  TimeColumns(std::size_t all_steps, std::size_t batch, std::span<const std::int64_t> lengths);
+
+  std::size_t of(std::size_t t) const noexcept { return t * count / steps; }
+
+  std::size_t steps = 0;  ///< of the longest row
+  std::size_t count = 0;
+  std::uint64_t activations = 0;       ///< of a unit: valid steps of all rows
+  std::vector<std::uint64_t> of_unit;  ///< the same by column
+};
+
+/// Sums by unit, in the order of rows and, in a row, of time: they depend neither on threads nor on how a
+/// batch is cut into calls of some rows, or a row into calls of some steps.
+template <class T>
+class GateCounts {
+ public:
+  /// `columns` must outlive this.
+  GateCounts(GatePlace place, std::size_t lanes, const TimeColumns& columns);
+
+  std::size_t blocks() const noexcept { return histograms_.size() / kBins; }
+  /// Adds a recorded call that began at step `first_step`, of one block of units. Blocks are independent.
+  void count(std::size_t block, const RecurrentRecord<T>& record, std::size_t first_step) noexcept;
+  /// Throws Error where an activation is NaN.
+  GateReport report(const std::string& module) const;
+
+ private:
+  static constexpr std::size_t kBins = 20;
+
+  GatePlace place_;
+  std::size_t lanes_;
+  const TimeColumns* columns_;
+  std::vector<std::uint64_t> histograms_;  // [block][kBins]
+  std::vector<char> has_begun_;            // [block]
+  // [block][lanes], by unit. Sums of y - shift, where shift is the unit's first activation: of what hardly
+  // moves they keep the digits that matter.
+  std::vector<double> shifts_, sums_, squares_, derivatives_;
+  std::vector<std::uint64_t> shut_, open_;
+  std::vector<double> heat_;  // [column][block][lanes]
+};
+
+extern template class GateCounts<float>;
+extern template class GateCounts<double>;
+
+}  // namespace sluice

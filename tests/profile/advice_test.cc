@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thing amiss at a time.
+#include "profile/advice.h"
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "sluice/profile.h"
+
+namespace sluice {
+namespace {
+
+constexpr auto kWaitingIndex = static_cast<std::size_t>(Phase::kWaiting);
+
+GateReport healthy_gate(const std::string& name) {
+  GateReport gate;
+  gate.module = "rnn";
+  gate.gate = name;
+  gate.activations = 1000;
+  gate.shut = 20;
+  gate.open = 100;
+  gate.mean = 0.6;
+  gate.mean_derivative = 0.17;
+  gate.unit_mean.assign(8, 0.6F);
+  return gate;
+}
+
+ProfileReport healthy_report() {
+  ProfileReport report;
+  report.model = "model.safetensors";
+  report.dtype = "float32";
+  report.steps = 100;
+  report.batch = 32;
+  report.threads = 2;
+  PartReport part;
+  part.name = "rnn";
+  part.type = "LSTM";
+  part.phases = {0.3, 0.4, 0.2, 0.1, 0.0};
+  part.bound = {.flops = 1e9, .bytes = 1e7, .seconds = 0.8, .by = "multiply-adds"};
+  part.share_of_bound = 0.8;
+  part.parts.push_back(part);
+  part.parts[0].name = "rnn l0";
+  PartReport head = part;
+  head.name = "head";
+  head.type = "Linear";
+  head.parts.clear();
+  head.bound.by = "L2";
+  report.parts = {part, head};
+  report.gates = {healthy_gate("i"), healthy_gate("f")};
+  report.gates[1].memory_steps = 2.5;
+  return report;
+}
+
+// The only advice that there is.
+Advice only(const ProfileReport& report) {
+  const std::vector<Advice> all = advice_for(report);
+  EXPECT_EQ(all.size(), 1U);
+  return all.empty() ? Advice{} : all[0];
+}
+
+void expect_advice(const ProfileReport& report, const std::string& where, const std::string& what,
+                   const std::string& figure) {
+  const Advice advice = only(report);
+  EXPECT_EQ(advice.where, where);
+  EXPECT_NE(advice.what.find(what), std::string::npos) << advice.what;
+  EXPECT_EQ(advice.figure, figure);
+  EXPECT_FALSE(advice.is_measured);
+}
+
+TEST(Advice, NoneForAHealthyModel) { EXPECT_TRUE(advice_for(healthy_report()).empty()); }
+
+TEST(Advice, MoreRowsWhereFewWaitForWeights) {
+  ProfileReport report = healthy_report();
+  report.batch = 1;
+  report.parts[0].bound = {.flops = 5e6, .bytes = 1e7, .seconds = 1, .by = "L3"};
+  report.parts[0].share_of_bound = 0.5;
+  expect_advice(
+      report, "rnn", "more rows",
+      "1 row: 0.5 operations for each byte read, and reading from L3 takes longer than the arithmetic");
+  report.batch = 8;
+  EXPECT_TRUE(advice_for(report).empty());
+  report.batch = 1;
+  report.parts[0].bound.by = "gates";
+  EXPECT_TRUE(advice_for(report).empty());
+}
+
+TEST(Advice, FewerBytesWhereTheyAreReadAsFastAsCanBe) {
+  ProfileReport report = healthy_report();
+  report.parts[0].bound.by = "memory";
+  expect_advice(report, "rnn", "proj_size", "80 % of the speed at which memory gives the weights");
+  report.dtype = "float64";
+  expect_advice(report, "rnn", "float32", "80 % of the speed at which memory gives the weights");
+  report.parts[0].share_of_bound = 0.5;
+  EXPECT_TRUE(advice_for(report).empty());
+}
+
+TEST(Advice, OneThreadWhereTwoWait) {
+  ProfileReport report = healthy_report();
+  report.parts[0].phases[kWaitingIndex] = 0.6;
+  expect_advice(report, "rnn", "one thread", "2 threads wait for each other 40 % of their time");
+  report.threads = 1;
+  EXPECT_TRUE(advice_for(report).empty());
+}
+
+TEST(Advice, RowsOfLikeLengthWhereTheyDiffer) {
+  ProfileReport report = healthy_report();
+  report.valid_share = 0.41;
+  expect_advice(report, "model.safetensors", "like length",
+                "32 rows have 41 % of the longest one's steps on average");
+}
+
+TEST(Advice, AHigherBiasWhereTheForgetGateIsShut) {
+  ProfileReport report = healthy_report();
+  report.gates[1].shut = 500;
+  report.gates[1].memory_steps = 1.25;
+  report.gates[1].direction = 1;
+  expect_advice(report, "rnn l0 reverse", "bias of gate f",
+                "50 % of its activations are below 0.01: it remembers 1.2 steps");
+}
+
+TEST(Advice, LayerNormalisationWhereAGateIsSaturated) {
+  ProfileReport report = healthy_report();
+  report.gates[0].shut = 250;
+  report.gates[0].open = 250;
+  report.gates[0].mean_derivative = 0.02;
+  expect_advice(report, "rnn l0", "layer normalisation before gate i",
+                "50 % of activations of i are below 0.01 or above 0.99: gradients pass by 0.020 on average");
+  report.is_random_data = true;
+  EXPECT_NE(only(report).figure.find("(of data drawn at random)"), std::string::npos);
+}
+
+TEST(Advice, TheReluFamilyWhereTanhIsSaturated) {
+  ProfileReport report = healthy_report();
+  report.gates[0] = healthy_gate("g");
+  report.gates[0].is_tanh = true;
+  report.gates[0].open = 400;
+  report.gates[0].mean_derivative = 0.05;
+  expect_advice(report, "rnn l0", "ReLU family",
+                "42 % of activations of g are below -0.99 or above 0.99: gradients pass by 0.050 on average");
+}
+
+TEST(Advice, DeadUnitsAreNamed) {
+  ProfileReport report = healthy_report();
+  report.gates[0].dead_units = {3};
+  expect_advice(report, "rnn l0", "never open", "1 of 8 units are always below 0.01: 3");
+}
+
+TEST(Advice, StuckUnitsAreNamed) {
+  ProfileReport report = healthy_report();
+  report.gates[0].stuck_units = {0, 1, 2, 4, 5, 7};
+  expect_advice(report, "rnn l0", "do not move",
+                "6 of 8 units deviate by less than 0.001: 0, 1, 2, 4, 5, ...");
+}
+
+}  // namespace
+}  // namespace sluice
