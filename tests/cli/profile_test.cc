@@ -57,7 +57,7 @@ TEST_F(Profile, PrintsATable) {
 TEST_F(Profile, WritesEachView) {
   const Ended ended = program(
       "profile lstm.safetensors --input x.npy --lengths lengths.npy --threads 2 --repeat 3 --json r.json "
-      "--trace t.json --html r.html --plot r.svg");
+      "--trace t.json --html r.html --plot r.svg --gradients");
   expect_ok(ended);
   EXPECT_EQ(ended.out, "");
   const Json report = json("r.json");
@@ -74,6 +74,8 @@ TEST_F(Profile, WritesEachView) {
   EXPECT_GT(report.at("modules").at(0).at("parts").at(0).at("share_of_bound"), 0);
   ASSERT_EQ(report.at("gates").size(), 4u);
   EXPECT_EQ(report.at("gates").at(0).at("activations"), 40 * kHidden);  // the valid steps
+  EXPECT_EQ(report.at("gradient_norms").size(), kSteps);
+  EXPECT_GT(report.at("gradient_norms").at(0), 0);
   EXPECT_GT(json("t.json").at("traceEvents").size(), kSteps);
   EXPECT_TRUE(text("r.html").starts_with("<!DOCTYPE html>"));
   EXPECT_TRUE(text("r.svg").starts_with("<svg xmlns"));
