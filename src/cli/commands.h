@@ -78,6 +78,7 @@ struct ProfileArguments {
   std::string json, trace, html, plot;
   std::string compare;
   std::string fail_slower;  ///< "5%"
+  bool gradients = false;
   bool tries_advice = false;
   bool live = false;
   bool fresh_limits = false;

@@ -130,6 +130,8 @@ void add_profile(CLI::App& app, ProfileArguments& a) {
   profile->add_option("--compare", a.compare, "before.json, an earlier --json: shows both side by side");
   profile->add_option("--fail-slower", a.fail_slower,
                       "5%: exit with 1 where the fastest run takes so much longer than that of --compare");
+  profile->add_flag("--gradients", a.gradients,
+                    "How far back gradients reach: those of the sum of the outputs' squares");
   profile->add_flag("--try", a.tries_advice, "Measure what other threads and more rows give");
   profile->add_flag("--live", a.live, "Gate levels and speed on the terminal, until Ctrl-C");
   profile->add_flag("--fresh-limits", a.fresh_limits, "Measure this machine's limits anew");

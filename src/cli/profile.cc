@@ -27,6 +27,7 @@
 #include "sluice/error.h"
 #include "sluice/profile.h"
 #include "sluice/random.h"
+#include "sluice/safetensors.h"
 
 namespace sluice::cli {
 namespace {
@@ -59,7 +60,7 @@ void check_usage(const ProfileArguments& a) {
   for (const std::string* path : {&a.json, &a.trace, &a.html, &a.plot, &a.compare}) {
     if (!path->empty()) throw UsageError("--live writes no file and compares none");
   }
-  if (a.tries_advice) throw UsageError("--live does not go with --try");
+  if (a.tries_advice || a.gradients) throw UsageError("--live does not go with --try or --gradients");
   if (isatty(STDOUT_FILENO) != 1) throw UsageError("--live needs a terminal");
 }
 
@@ -246,6 +247,11 @@ void profile_as(const ProfileArguments& a) {
   report.is_random_data = work.is_random;
   set_bounds(report, model.modules(), machine_limits(report.threads, a.fresh_limits));
   report.gates = gate_reports(model.modules(), work.sequence(), a.threads);
+  if (a.gradients) {
+    const StateDict<T> weights = SafetensorsFile::open(a.model).template state_dict<T>();
+    report.gradient_norms =
+        gradient_norms<T>(model.modules(), weights, work.sequence(), square_sum_gradient<T>, a.threads);
+  }
   report.advice = advice_for(report);
   if (a.tries_advice) try_advice(report, model, work);
 

@@ -136,7 +136,7 @@ Roofline roofline_of(const MachineLimits& machine, const std::vector<Dot>& dots,
 void draw_roofs(const MachineLimits& machine, const Roofline& plot, SvgElements& svg) {
   const auto& [left, right, top, bottom, low_x, high_x, low_y, high_y, x, y] = plot;
   const double angle = std::atan2(y(10) - y(1), x(10) - x(1));
-  double named_at = -HUGE_VAL;
+  double named_at = -HUGE_VAL;  // where the line that was named last reaches the peak
   double ridge = HUGE_VAL;
   for (const MachineLimits::Level& level : machine.levels) {
     if (!can_be_drawn(level.bytes_per_second)) continue;
@@ -147,8 +147,8 @@ void draw_roofs(const MachineLimits& machine, const Roofline& plot, SvgElements&
     if (from >= reaches) continue;
     svg.line("slope", x(from), begins, x(reaches), y(machine.flops));
     // The distance between the lines, square to them.
-    if ((begins - named_at) * std::cos(angle) < 12) continue;
-    named_at = begins;
+    if (std::abs((x(reaches) - named_at) * std::sin(angle)) < 12) continue;
+    named_at = x(reaches);
     const std::string name = level.name + " " + rate_text(level.bytes_per_second, "B/s");
     const double length = std::hypot(x(reaches) - x(from), begins - y(machine.flops));
     if (length < kLetter * static_cast<double>(name.size()) + 12) continue;

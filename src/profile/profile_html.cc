@@ -42,7 +42,7 @@ figure { margin: 0; min-width: 0 } figure svg { display: block; width: 100%; hei
 .gates { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 18px 24px }
 .gates svg { margin-top: 4px } .heat svg { height: 120px }
 .scale { display: flex; flex-wrap: wrap; gap: 4px 24px; margin: 0 0 10px } .scale svg { width: 160px; height: 16px }
-.scroll { overflow-x: auto; margin-top: 16px }
+.scroll { overflow-x: auto; margin-top: 16px } .few { max-width: 560px }
 table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums }
 caption { text-align: left; padding-bottom: 6px }
 th, td { padding: 5px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid #d0d7de }
@@ -70,9 +70,9 @@ using Row = std::vector<std::string>;
 
 // The first cell of a row names it.
 std::string table(const std::string& caption, const Row& head, const std::vector<Row>& rows) {
-  std::string html = "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" +
-                     xml_text(caption) + "\"><table>\n<caption>" + xml_text(caption) +
-                     "</caption>\n<thead><tr>";
+  std::string html = std::string("<div class=\"scroll") + (head.size() < 4 ? " few" : "") +
+                     "\" tabindex=\"0\" role=\"region\" aria-label=\"" + xml_text(caption) +
+                     "\"><table>\n<caption>" + xml_text(caption) + "</caption>\n<thead><tr>";
   for (const std::string& cell : head) html += "<th scope=\"col\">" + xml_text(cell) + "</th>";
   html += "</tr></thead>\n<tbody>\n";
   for (const Row& row : rows) {
