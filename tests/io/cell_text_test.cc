@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "cells/cell_graph.h"
-#include "io/files.h"
 #include "core/json.h"
+#include "io/files.h"
 #include "sluice/error.h"
 #include "support/library_cells.h"
 #include "support/random_cell.h"

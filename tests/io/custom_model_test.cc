@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "io/files.h"
 #include "core/json.h"
+#include "io/files.h"
 #include "sluice/cell_text.h"
 #include "sluice/cells/elementwise_kin.h"
 #include "sluice/cells/lstm_kin.h"
