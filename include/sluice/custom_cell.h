@@ -96,7 +96,7 @@ CellValue exp(CellOperand a);
 CellValue log(CellOperand a);
 CellValue sqrt(CellOperand a);
 CellValue abs(CellOperand a);
-/// Of equal ones the gradient goes to `a`, half to each as PyTorch: see docs/custom_cells.md.
+/// NaN where one of them is. Of equal ones each gets half of the gradient, as in PyTorch.
 CellValue max(CellOperand a, CellOperand b);
 CellValue min(CellOperand a, CellOperand b);
 
