@@ -83,13 +83,18 @@ TEST(CellCosts, TimesEachStepAndTheWhole) {
     EXPECT_GT(bound, 0);
   }
   const PackedCell<float> packed(gru.form, gru.parameters);
-  const CellCosts costs = measure_cell_costs(packed.program(), kRows, bounds);
-  // A sigmoid is some twenty operations, on anything with vectors.
-  EXPECT_GT(first(costs, "sigmoid").ns, 1.5 * first(costs, "multiply").ns);
-  EXPECT_EQ(first(costs, "sigmoid").bound_ns, bounds.sigmoid);
-  EXPECT_GT(first(costs, "products").ns, 0);
-  // The products are a part of the whole, and most of it.
-  EXPECT_GT(costs.whole_ns, 0.5 * first(costs, "products").ns * first(costs, "products").elements);
+  // Once in several tries, since others use the machine meanwhile: a sigmoid is some twenty operations, on
+  // anything with vectors; and the products are a part of the whole, and most of it.
+  bool is_plausible = false;
+  for (int i = 0; i < 10 && !is_plausible; ++i) {
+    const CellCosts costs = measure_cell_costs(packed.program(), kRows, bounds);
+    EXPECT_EQ(first(costs, "sigmoid").bound_ns, bounds.sigmoid);
+    const double products = first(costs, "products").ns * first(costs, "products").elements;
+    EXPECT_GT(products, 0);
+    is_plausible =
+        first(costs, "sigmoid").ns > 1.5 * first(costs, "multiply").ns && costs.whole_ns > 0.5 * products;
+  }
+  EXPECT_TRUE(is_plausible);
 }
 
 TEST(CellCosts, TakesProgramsOfTheWayBack) {
