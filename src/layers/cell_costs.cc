@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/gate_math.h"
@@ -197,7 +198,8 @@ class Measurement {
     }
   }
   static double multiply_adds(const CellStage<T>& part, const kernels::StageProduct<T>& product) {
-    return static_cast<double>(product.matrix.gates / part.vectors * part.units * product.matrix.input_size);
+    const std::size_t sums = product.matrix.gates / part.vectors;
+    return static_cast<double>(sums * part.units * product.matrix.input_size);
   }
 
   // `ns`: of all rows.
@@ -288,26 +290,27 @@ class Measurement {
 template <class T>
 CellBounds measure_cell_bounds() {
   constexpr std::size_t kInCache = std::size_t{16} << 10;  // bytes
-  constexpr std::size_t n = kInCache / sizeof(T);
+  constexpr std::size_t kElements = kInCache / sizeof(T);
   // For more bytes C libraries have other instructions, which may be slower.
-  constexpr std::size_t kStored = 2048;
-  Tensor<T> x({n}), y({n});
+  constexpr std::size_t kStored = 2048 / sizeof(T);  // elements
+  Tensor<T> x({kElements}), y({kElements});
   Tensor<float> floats({kInCache / sizeof(float)});
   fill(x);
   const kernels::GateMath<T>& math = kernels::gate_math<T>();
   const kernels::MachinePeak& peak = kernels::machine_peak();
-  const auto each = [&](const auto& body) { return least_ns(body) / static_cast<double>(n); };
+  const auto each = [&](const auto& body) { return least_ns(body) / static_cast<double>(kElements); };
+  constexpr double kFloats = std::is_same_v<T, double> ? 2 : 1;  // that an element takes the place of
   constexpr std::size_t kIterations = 1000;
   double operations = 0;
   const double peak_ns = least_ns([&] { operations = peak.multiply_add(kIterations); });
   void* (*volatile set)(void*, int, std::size_t) = &std::memset;  // which is not left out
   return {
       .load = each([&] { (void)peak.read(floats.data(), floats.size(), 1); }),
-      .store = least_ns([&] { set(y.data(), 0, kStored); }) / (kStored / sizeof(T)),
-      .operation = 2 * peak_ns / operations * (sizeof(T) / sizeof(float)),
-      .sigmoid = each([&] { math.sigmoid(x.data(), y.data(), n); }),
-      .tanh = each([&] { math.tanh(x.data(), y.data(), n); }),
-      .exp = each([&] { math.exp(x.data(), y.data(), n); }),
+      .store = least_ns([&] { set(y.data(), 0, kStored * sizeof(T)); }) / static_cast<double>(kStored),
+      .operation = 2 * peak_ns / operations * kFloats,
+      .sigmoid = each([&] { math.sigmoid(x.data(), y.data(), kElements); }),
+      .tanh = each([&] { math.tanh(x.data(), y.data(), kElements); }),
+      .exp = each([&] { math.exp(x.data(), y.data(), kElements); }),
   };
 }
 
