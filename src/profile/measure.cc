@@ -86,6 +86,7 @@ PartReport report_of(std::string name, std::string type, const std::vector<PartR
   std::sort(order.begin(), order.end(),
             [&](std::size_t a, std::size_t b) { return runs[a].seconds < runs[b].seconds; });
   std::vector<double> seconds;
+  seconds.reserve(runs.size());
   for (const PartRun& run : runs) seconds.push_back(run.seconds);
   part.seconds_min = runs[order.front()].seconds;
   part.seconds_median = median(seconds);
@@ -103,6 +104,7 @@ PartReport report_of(std::string name, std::string type, const std::vector<PartR
 PartReport report_of(const std::vector<ProfileTimes>& runs, std::size_t at, double cycles_a_second) {
   const ModuleTimes& first = runs.front().modules[at];
   std::vector<PartRun> whole;
+  whole.reserve(runs.size());
   for (const ProfileTimes& run : runs) whole.push_back(run_of(run.modules[at]));
   PartReport module = report_of(name_of(first), first.type, whole, cycles_a_second);
   std::size_t layers = 0, directions = 0;
@@ -113,6 +115,7 @@ PartReport report_of(const std::vector<ProfileTimes>& runs, std::size_t at, doub
   for (std::size_t layer = 0; layer < layers; ++layer) {
     for (std::size_t direction = 0; direction < directions; ++direction) {
       std::vector<PartRun> part;
+      part.reserve(runs.size());
       for (const ProfileTimes& run : runs) part.push_back(run_of(run.modules[at], layer, direction));
       const std::string name =
           module.name + " l" + std::to_string(layer) + (direction == 1 ? " reverse" : "");

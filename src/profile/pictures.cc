@@ -195,6 +195,7 @@ std::string roofline_picture(const ProfileReport& report, double width) {
   draw_axes(plot, width < 500, svg);
   draw_roofs(report.machine, plot, svg);
   std::vector<double> labels;
+  labels.reserve(dots.size());
   for (const Dot& dot : dots) labels.push_back(plot.y(dot.y));
   spread(labels, plot.top + 14, plot.bottom - 4, 17);
   std::string description;
@@ -418,8 +419,12 @@ std::string heat_picture(const GateReport& gate, std::size_t most_cells) {
       const std::size_t begin = column;
       while (column < columns && colour(row, column) == kind) ++column;
       const std::string length = std::to_string(column - begin);
-      paths[kind] +=
-          "M" + std::to_string(begin) + " " + std::to_string(row) + "h" + length + "v1h-" + length + "z";
+      std::string& path = paths[kind];
+      for (const std::string& text :
+           {std::string("M"), std::to_string(begin), std::string(" "), std::to_string(row), std::string("h"),
+            length, std::string("v1h-"), length, std::string("z")}) {
+        path += text;
+      }
     }
   }
   SvgElements svg;
