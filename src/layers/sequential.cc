@@ -96,7 +96,7 @@ class SequentialStepper final : public Stepper<T> {
       part.stepper->set_profiler(profiler);
       if (state_ != nullptr) state_->current = nullptr;
     }
-    if (is_outermost_) state_->is_running = false;
+    if (state_ != nullptr && is_outermost_) state_->is_running = false;
   }
 
   void reset() noexcept override {
