@@ -69,7 +69,7 @@ TEST_F(Profile, WritesEachView) {
   EXPECT_GT(report.at("seconds_per_run").at("min"), 0);
   EXPECT_GT(report.at("bound_seconds"), 0);
   ASSERT_EQ(report.at("modules").size(), 1u);
-  EXPECT_GT(report.at("modules").at(0).at("phases").at("recurrent"), 0);
+  EXPECT_GT(report.at("modules").at(0).at("phases").at("gates"), 0);
   EXPECT_GT(report.at("modules").at(0).at("bound_seconds"), 0);
   EXPECT_GT(report.at("modules").at(0).at("parts").at(0).at("share_of_bound"), 0);
   ASSERT_EQ(report.at("gates").size(), 4u);
