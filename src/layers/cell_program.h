@@ -12,7 +12,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -36,11 +35,10 @@ struct CellStore {
   CellPlace to;
 };
 
-/// Matrices that several programs of the same parameters have, packed once: by where their first sum's
-/// weights lie, rows and columns, whether transposed, and vectors.
+/// Matrices that several programs of the same parameters have, packed once. The key says where everything
+/// that is packed comes from: pointers, sizes and strides.
 template <class T>
-using PackedCache = std::map<std::tuple<const T*, std::size_t, std::size_t, std::ptrdiff_t, std::size_t>,
-                             std::shared_ptr<const PackedWeights<T>>>;
+using PackedCache = std::map<std::vector<std::uintptr_t>, std::shared_ptr<const PackedWeights<T>>>;
 
 /// What a program is made from.
 template <class T>
@@ -58,7 +56,7 @@ struct CellProgramSource {
   std::optional<std::uint16_t> pre;
   /// What is stored in the second of these areas may replace what the first one has in the same place.
   std::optional<std::pair<std::uint16_t, std::uint16_t>> replaced;
-  PackedCache<T>* cache = nullptr;  ///< or null
+  PackedCache<T>* cache = nullptr;  ///< never null; of all programs that are made from these parameters
 };
 
 /// Const once made; any number of threads may run it at once. Running takes no memory.
@@ -133,7 +131,7 @@ class CellProgram {
   const kernels::RowSums<T>* row_sums_ = &kernels::row_sums<T>();
   std::uint16_t reduced_ = 0;
   std::vector<Stage> stages_;
-  std::vector<const PackedWeights<T>*> input_;  // into stages_: what can be made in advance
+  std::vector<const PackedWeights<T>*> input_;  // what can be made in advance
   std::size_t scratch_size_ = 0, reduced_size_ = 0, pre_size_ = 0;
   std::size_t sums_ = 0, units_ = 0, tile_rows_ = 1;
   double multiply_adds_ = 0;

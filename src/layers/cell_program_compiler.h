@@ -152,7 +152,9 @@ class CellProgram<T>::Compiler {
 
   // Where a whole row of the node stands, or will.
   void materialize(std::size_t node) {
-    if (cell_program::is_row_leaf(nodes_[node].op) || has_place(node)) return;
+    if (!cell_program::is_row_leaf(nodes_[node].op) && !has_place(node)) keep_in_scratch(node);
+  }
+  void keep_in_scratch(std::size_t node) {
     places_[node] = {source_.scratch, program_.scratch_size_};
     program_.scratch_size_ +=
         (nodes_[node].size + cell_program::kAlign - 1) / cell_program::kAlign * cell_program::kAlign;
@@ -170,17 +172,9 @@ class CellProgram<T>::Compiler {
       if (!has_place(store.node) && !cell_program::is_row_leaf(nodes_[store.node].op))
         places_[store.node] = store.to;
     }
-    if (late.empty()) return;
     for (const CellStore& store : late) {
       // A leaf, too, may be replaced before its own store's turn.
-      if (cell_program::is_row_leaf(nodes_[store.node].op)) {
-        places_[store.node] = {source_.scratch, program_.scratch_size_};
-        program_.scratch_size_ += (nodes_[store.node].size + cell_program::kAlign - 1) /
-                                  cell_program::kAlign * cell_program::kAlign;
-        stores_[{0, nodes_[store.node].size}].push_back({store.node, places_[store.node]});
-      } else {
-        materialize(store.node);
-      }
+      if (!has_place(store.node)) keep_in_scratch(store.node);
       commits_[{last_level_ + 1, nodes_[store.node].size}].push_back(store);
     }
   }
@@ -449,16 +443,18 @@ class CellProgram<T>::Compiler {
         weights.push_back(weights_of(*product_of(s), stage.units));
         bias.push_back(biases[s].view());
       }
-      add_product(draft, group, first, weights, bias);
+      add_product(draft, group, first, std::span(sums).subspan(first, last - first), weights, bias);
       first = last;
     }
   }
-  void add_product(Draft& draft, const Group& group, std::size_t first,
+  // Of `sums`, the first of which is in slot `first`.
+  void add_product(Draft& draft, const Group& group, std::size_t first, std::span<const std::size_t> sums,
                    const std::vector<TensorView<const T>>& weights,
                    const std::vector<TensorView<const T>>& bias) {
     const CellNode& operand = nodes_[group.operand];
     const kernels::CellStage<T>& stage = draft.part.stage;
-    const PackedWeights<T>& packed = *draft.part.weights.emplace_back(pack(stage.vectors, weights, bias));
+    const PackedWeights<T>& packed =
+        *draft.part.weights.emplace_back(pack(stage.vectors, sums, weights, bias));
     const CellPlace from = row_place(group.operand);
     kernels::StageProduct<T> product;
     product.matrix = packed.matrix;
@@ -470,7 +466,7 @@ class CellProgram<T>::Compiler {
       product.pre_area = *source_.pre;
       product.pre_offset = program_.pre_size_;
       program_.pre_size_ += packed.matrix.blocks * packed.matrix.gates * program_.kernels_->lanes;
-      input_.push_back(packed.matrix.weights);
+      program_.input_.push_back(&packed);
     }
     const std::size_t tile = kernels::packed_gemm<T>().tile_rows[packed.matrix.gates - 1];
     program_.tile_rows_ = program_.tile_rows_ == 1 ? tile : std::min(program_.tile_rows_, tile);
@@ -479,18 +475,21 @@ class CellProgram<T>::Compiler {
     draft.part.products.push_back(product);
   }
 
-  std::shared_ptr<const PackedWeights<T>> pack(std::size_t vectors,
+  // `sums` are the nodes of `weights` and `bias`.
+  std::shared_ptr<const PackedWeights<T>> pack(std::size_t vectors, std::span<const std::size_t> sums,
                                                const std::vector<TensorView<const T>>& weights,
                                                const std::vector<TensorView<const T>>& bias) const {
-    const auto make = [&] {
-      return std::make_shared<const PackedWeights<T>>(pack_sums<T>(vectors, weights, bias));
-    };
-    // Those with biases differ by them.
-    if (source_.cache == nullptr || weights.size() > 1) return make();
-    const TensorView<const T> w = weights[0];
-    std::shared_ptr<const PackedWeights<T>>& packed =
-        (*source_.cache)[{w.data(), w.dim(0), w.dim(1), w.stride(0), vectors}];
-    if (packed == nullptr) packed = make();
+    std::vector<std::uintptr_t> key{vectors, sums.size()};
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const TensorView<const T> w = weights[i];
+      key.insert(key.end(), {reinterpret_cast<std::uintptr_t>(w.data()), w.dim(0), w.dim(1),
+                             static_cast<std::uintptr_t>(w.stride(0)), nodes_[sums[i]].biases.size()});
+      for (const CellBias& of : nodes_[sums[i]].biases) key.insert(key.end(), {of.parameter, of.first});
+    }
+    std::shared_ptr<const PackedWeights<T>>& packed = (*source_.cache)[key];
+    if (packed == nullptr) {
+      packed = std::make_shared<const PackedWeights<T>>(pack_sums<T>(vectors, weights, bias));
+    }
     return packed;
   }
 
@@ -500,11 +499,6 @@ class CellProgram<T>::Compiler {
     part.stage.product_count = part.products.size();
     part.stage.instructions = part.instructions.data();
     part.stage.instruction_count = part.instructions.size();
-    for (const auto& weights : part.weights) {
-      if (std::count(input_.begin(), input_.end(), weights->matrix.weights) > 0) {
-        program_.input_.push_back(weights.get());
-      }
-    }
   }
 
   const CellProgramSource<T>& source_;
@@ -516,7 +510,6 @@ class CellProgram<T>::Compiler {
   std::vector<CellPlace> places_;  // of whole rows
   std::map<Key, std::vector<CellStore>> stores_, commits_;
   std::map<Key, std::vector<std::size_t>> keys_;
-  std::vector<const T*> input_;  // weights that can be applied in advance
 };
 
 }  // namespace sluice

@@ -55,7 +55,9 @@ template <class T>
 PackedCell<T>::PackedCell(const CellForm& form, std::span<const TensorView<const T>> parameters)
     : kind_(CellKind::kCustom), state_size_(form.output_size), c_size_(form.c_size) {
   const LoweredCell& cell = form.lowered;
+  PackedCache<T> packed;  // both programs have the same matrices
   CellProgramSource<T> source;
+  source.cache = &packed;
   source.nodes = cell.nodes;
   source.parameters = parameters;
   source.place = [&](const CellNode& leaf) -> CellPlace {

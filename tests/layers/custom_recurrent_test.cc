@@ -430,6 +430,22 @@ TEST(CustomRecurrent, GradientsEqualCentralDifferences) {
   }
 }
 
+TEST(CustomRecurrent, MatricesArePackedOnceForRunsThatAreRecordedAndThoseThatAreNot) {
+  const CellForm form(cells::gru(5, 19));
+  std::vector<Tensor<float>> values;
+  std::vector<TensorView<const float>> parameters;
+  for (const ParameterInfo& info : form.lowered.parameters) values.emplace_back(info.shape);
+  for (const Tensor<float>& value : values) parameters.push_back(value.view());
+  const PackedCell<float> cell(form, parameters);
+  const kernels::CellStage<float>&plain = cell.program().part(0, 0),
+        &recording = cell.recording_program().part(0, 0);
+  ASSERT_EQ(plain.product_count, recording.product_count);
+  ASSERT_GT(plain.product_count, 0U);
+  for (std::size_t p = 0; p < plain.product_count; ++p) {
+    EXPECT_EQ(plain.products[p].matrix.weights, recording.products[p].matrix.weights);
+  }
+}
+
 TEST(CustomRecurrent, GateStatisticsCountWhatAuthorsNamed) {
   CellBuilder builder("Gated");
   const CellValue x = builder.input(3), h = builder.state("h", 5);
