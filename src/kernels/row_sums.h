@@ -12,24 +12,20 @@ template <class T>
 struct RowSums {
   double (*sum)(const T* x, std::size_t n);
   double (*square_sum)(const T* x, std::size_t n, double mean);  ///< of (x - mean)^2
+
+  double mean(const T* x, std::size_t n) const { return sum(x, n) / static_cast<double>(n); }
+  /// The mean square about the mean, so that nothing is lost where the mean is large.
+  double variance(const T* x, std::size_t n, double mean) const {
+    return square_sum(x, n, mean) / static_cast<double>(n);
+  }
 };
 
-/// The table of the active target (sluice/target.h).
+/// The table of the active target (sluice/target.h). Keep it; do not look it up in a loop.
 template <class T>
 const RowSums<T>& row_sums();
 template <>
 const RowSums<float>& row_sums<float>();
 template <>
 const RowSums<double>& row_sums<double>();
-
-template <class T>
-double row_mean(const T* x, std::size_t n) {
-  return row_sums<T>().sum(x, n) / static_cast<double>(n);
-}
-/// The mean square about the mean, so that nothing is lost where the mean is large.
-template <class T>
-double row_variance(const T* x, std::size_t n, double mean) {
-  return row_sums<T>().square_sum(x, n, mean) / static_cast<double>(n);
-}
 
 }  // namespace sluice::kernels

@@ -15,10 +15,9 @@ void CellProgram<T>::reduce(const Reduction& reduction, T* const* const* rows,
                             std::size_t count) const noexcept {
   for (std::size_t r = 0; r < count; ++r) {
     const T* const from = rows[r][reduction.from.area] + reduction.from.offset;
-    double value = row_sums_->sum(from, reduction.size);
-    if (reduction.op != CellOp::kSum) value /= static_cast<double>(reduction.size);
-    if (reduction.op == CellOp::kVariance)
-      value = row_sums_->square_sum(from, reduction.size, value) / static_cast<double>(reduction.size);
+    double value = reduction.op == CellOp::kSum ? row_sums_->sum(from, reduction.size)
+                                                : row_sums_->mean(from, reduction.size);
+    if (reduction.op == CellOp::kVariance) value = row_sums_->variance(from, reduction.size, value);
     rows[r][reduced_][reduction.to] = static_cast<T>(value);
   }
 }

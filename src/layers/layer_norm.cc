@@ -14,12 +14,12 @@ namespace {
 // Rows a thread takes at least; below about this many elements its work costs less than starting it.
 constexpr std::size_t kGrainElements = std::size_t{1} << 15;
 
-// One row, all in double, rounded once. The variance is the mean square about the mean, so that it loses
-// nothing where the mean is large. `weight` and `bias` may be null; y may be x.
+// One row, all in double, rounded once. `weight` and `bias` may be null; y may be x.
 template <class T>
-void normalize_row(const T* x, const T* weight, const T* bias, double eps, T* y, std::size_t n) noexcept {
-  const double mean = kernels::row_mean(x, n);
-  const double variance = kernels::row_variance(x, n, mean);
+void normalize_row(const kernels::RowSums<T>& sums, const T* x, const T* weight, const T* bias, double eps,
+                   T* y, std::size_t n) noexcept {
+  const double mean = sums.mean(x, n);
+  const double variance = sums.variance(x, n, mean);
   const double scale = 1.0 / std::sqrt(variance + eps);
   for (std::size_t i = 0; i < n; ++i) {
     double value = (static_cast<double>(x[i]) - mean) * scale;
@@ -38,13 +38,14 @@ class LayerNormStepper final : public Stepper<T> {
   const T* step(const T* x) noexcept override {
     const std::size_t n = y_.dim(1);
     for (std::size_t b = 0; b < y_.dim(0); ++b) {
-      normalize_row(x + b * n, weight_, bias_, eps_, y_.data() + b * n, n);
+      normalize_row(sums_, x + b * n, weight_, bias_, eps_, y_.data() + b * n, n);
     }
     return y_.data();
   }
   void reset() noexcept override {}
 
  private:
+  const kernels::RowSums<T>& sums_ = kernels::row_sums<T>();
   const T* weight_;  // or null, as bias_
   const T* bias_;
   double eps_;
@@ -78,12 +79,14 @@ Tensor<T> LayerNorm<T>::forward(TensorView<const T> x, const RunOptions& options
   Tensor<T> storage;
   const TensorView<const T> rows = contiguous(x, storage);
   Tensor<T> y(x.shape());
-  parallel_ranges(
-      x.size() / n, kGrainElements / n + 1, options.threads, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t r = begin; r < end; ++r) {
-          normalize_row(rows.data() + r * n, weight_.data(), bias_.data(), options_.eps, y.data() + r * n, n);
-        }
-      });
+  const kernels::RowSums<T>& sums = kernels::row_sums<T>();
+  parallel_ranges(x.size() / n, kGrainElements / n + 1, options.threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t r = begin; r < end; ++r) {
+                      normalize_row(sums, rows.data() + r * n, weight_.data(), bias_.data(), options_.eps,
+                                    y.data() + r * n, n);
+                    }
+                  });
   return y;
 }
 
@@ -142,14 +145,15 @@ Tensor<T> LayerNorm<T>::backward(TensorView<const T> grad, Tape& tape, Parameter
   if (options_.bias) bias = wanted_grad(parameters, prefix_ + "bias");
   Tensor<T> grad_x;
   if (options.wants_input) grad_x = Tensor<T>(x.shape());
+  const kernels::RowSums<double>& sums = kernels::row_sums<double>();
   Tensor<double> of_weight({n}), of_bias({n}), normalized({n}), scaled({n});
   for (std::size_t t = 0; t < x.dim(0); ++t) {
     for (std::size_t b = 0; b < x.dim(1); ++b) {
       if (t >= entry->length(b)) continue;
       for (std::size_t i = 0; i < n; ++i) normalized(i) = static_cast<double>(x(t, b, i));
       const double* const row = normalized.data();
-      const double mean = kernels::row_mean(row, n);
-      const double variance = kernels::row_variance(row, n, mean);
+      const double mean = sums.mean(row, n);
+      const double variance = sums.variance(row, n, mean);
       const double scale = 1.0 / std::sqrt(variance + options_.eps);
       for (std::size_t i = 0; i < n; ++i) {
         const auto g = static_cast<double>(grad(t, b, i));
@@ -159,7 +163,7 @@ Tensor<T> LayerNorm<T>::backward(TensorView<const T> grad, Tape& tape, Parameter
         of_bias(i) += g;
       }
       if (!options.wants_input) continue;
-      const double mean_g = kernels::row_mean(scaled.data(), n);
+      const double mean_g = sums.mean(scaled.data(), n);
       double mean_gn = 0;
       for (std::size_t i = 0; i < n; ++i) mean_gn += scaled(i) * normalized(i);
       mean_gn /= static_cast<double>(n);
