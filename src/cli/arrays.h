@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "io/atomic_file.h"
+#include "core/atomic_file.h"
 #include "sluice/npy.h"
 #include "sluice/tensor.h"
 

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "io/atomic_file.h"
+#include "core/atomic_file.h"
 #include "train/options.h"
 
 namespace sluice::cli {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "io/atomic_file.h"
+#include "core/atomic_file.h"
 #include "io/summary.h"
 #include "sluice/cell_text.h"
 

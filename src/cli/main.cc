@@ -25,15 +25,20 @@ int fail(int status, std::string message) {
   return status;
 }
 
+// Of every command that computes.
+void add_how_to_compute(CLI::App& command, int& threads, std::string& dtype) {
+  command.add_option("--threads", threads, "At most this many (default: OMP_NUM_THREADS)")
+      ->check(CLI::Range(1, 1 << 20));
+  command.add_option("--dtype", dtype, "What to compute in (default: float32)")
+      ->check(CLI::IsMember({"float32", "float64"}));
+}
+
 void add_run(CLI::App& app, RunArguments& a) {
   CLI::App* run = app.add_subcommand("run", "Run a model over a sequence");
   run->add_option("MODEL", a.model, "Model file (safetensors)")->required();
   run->add_option("--input", a.input, "x.npy: [T, B, I], [B, T, I] if batch first, or [T, I]")->required();
   run->add_option("--output", a.output, "y.npy; without it a summary is printed");
-  run->add_option("--threads", a.threads, "At most this many (default: OMP_NUM_THREADS)")
-      ->check(CLI::Range(1, 1 << 20));
-  run->add_option("--dtype", a.dtype, "What to compute in (default: float32)")
-      ->check(CLI::IsMember({"float32", "float64"}));
+  add_how_to_compute(*run, a.threads, a.dtype);
   run->add_option("--lengths", a.lengths, "lengths.npy: int64 [B], valid steps of each row");
   run->add_flag("--step", a.step, "One time step at a time, with the same bits");
   run->add_flag("--progress,!--no-progress", a.progress,
@@ -97,10 +102,7 @@ void add_train(CLI::App& app, TrainArguments& a) {
   train->add_option("--plot", a.plot, "curve.svg: the losses over the epochs");
   train->add_option("--resume", a.resume,
                     "Checkpoint, written after each epoch; goes on from it where it is there");
-  train->add_option("--dtype", a.dtype, "What to compute in (default: float32)")
-      ->check(CLI::IsMember({"float32", "float64"}));
-  train->add_option("--threads", a.threads, "At most this many (default: OMP_NUM_THREADS)")
-      ->check(CLI::Range(1, 1 << 20));
+  add_how_to_compute(*train, a.threads, a.dtype);
   train->add_flag("--progress,!--no-progress", a.progress,
                   "A line an epoch on stderr (default: where it is a terminal)");
   train->add_option("--prefix", a.prefix, "In front of a bare layer's tensors' names: rnn.");
@@ -117,10 +119,7 @@ void add_profile(CLI::App& app, ProfileArguments& a) {
   profile->add_option("--input", a.input, "x.npy: [T, B, I], [B, T, I] if batch first, or [T, I]");
   profile->add_option("--lengths", a.lengths, "lengths.npy: int64 [B], valid steps of each row");
   profile->add_option("--shape", a.shape, "T,B: so many steps and rows, drawn at random, instead of --input");
-  profile->add_option("--threads", a.threads, "At most this many (default: OMP_NUM_THREADS)")
-      ->check(CLI::Range(1, 1 << 20));
-  profile->add_option("--dtype", a.dtype, "What to compute in (default: float32)")
-      ->check(CLI::IsMember({"float32", "float64"}));
+  add_how_to_compute(*profile, a.threads, a.dtype);
   profile->add_option("--repeat", a.repeat, "Runs that are measured (default: 20)")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40));
   profile->add_option("--json", a.json, "report.json, for programs and --compare");

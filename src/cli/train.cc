@@ -23,7 +23,7 @@
 #include "cli/resume.h"
 #include "cli/training_data.h"
 #include "cli/training_log.h"
-#include "io/atomic_file.h"
+#include "core/atomic_file.h"
 #include "sluice/carried_state.h"
 #include "sluice/checkpoint.h"
 #include "sluice/clip_grad.h"

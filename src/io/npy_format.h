@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "io/atomic_file.h"
+#include "core/atomic_file.h"
 #include "sluice/npy.h"
 #include "sluice/tensor.h"
 

@@ -3,8 +3,8 @@
 #include <string>
 #include <type_traits>
 
+#include "core/atomic_file.h"
 #include "core/json.h"
-#include "io/atomic_file.h"
 #include "sluice/error.h"
 #include "sluice/safetensors.h"
 

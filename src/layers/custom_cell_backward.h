@@ -141,9 +141,9 @@ class CustomCellBackward : BackwardSteps<T> {
         if (measure_ != nullptr) measure_row(areas[i], order[i], step, measured);
       }
       for (const auto& product : programs_.state_products) {
-        if (!programs_.is_fused[product.state]) run(product.program, rows, active, is_downward);
+        if (!programs_.is_fused[product.state]) run(product.program, rows.data(), active, is_downward);
       }
-      run(programs_.step, rows, active, is_downward);
+      run(programs_.step, rows.data(), active, is_downward);
     }
     if (first_step_ > 0) return;
     // The states before the first step: what was made elementwise, and products with its lists.
@@ -151,12 +151,13 @@ class CustomCellBackward : BackwardSteps<T> {
       areas[i][kBackCarry] = carry_[0].data() + order[i] * carry_[0].dim(1);
       areas[i][kBackLater] = areas[i][kBackList];
     }
-    for (const auto& product : programs_.state_products) run(product.program, rows, active, is_downward);
+    for (const auto& product : programs_.state_products)
+      run(product.program, rows.data(), active, is_downward);
   }
-  static void run(const CellProgram<T>& program, const std::vector<T* const*>& rows, std::size_t count,
+  static void run(const CellProgram<T>& program, T* const* const* rows, std::size_t count,
                   bool is_downward) noexcept {
     for (std::size_t stage = 0; stage < program.stages(); ++stage) {
-      program.run(stage, rows.data(), count, UnitShare{}, is_downward, false);
+      program.run(stage, rows, count, UnitShare{}, is_downward, false);
     }
   }
 
@@ -167,11 +168,7 @@ class CustomCellBackward : BackwardSteps<T> {
     std::copy_n(areas[kBackCarry], states.size(), states.data());
     areas[kBackCarry] = states.data();
     T* const* const rows[] = {areas.data()};
-    for (const auto& product : programs_.state_products) {
-      for (std::size_t stage = 0; stage < product.program.stages(); ++stage) {
-        product.program.run(stage, rows, 1, UnitShare{}, false, false);
-      }
-    }
+    for (const auto& product : programs_.state_products) run(product.program, rows, 1, false);
     const T* grad = states.data();
     std::size_t size = states.size();
     if (form_.h_state) {

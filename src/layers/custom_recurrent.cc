@@ -18,9 +18,10 @@ constexpr std::string_view kType = "Recurrent";
 RecurrentOptions net_options(const RecurrentLayerOptions& options) {
   const std::size_t directions = options.bidirectional ? 2 : 1;
   const CustomCell& cell = options.cell;
+  const CellForm form(cell);
   // Only a stack has cells of another input.
-  const CustomCell above =
-      options.num_layers > 1 ? cell.with_input_size(directions * cell.output_size()) : cell;
+  const CellForm above =
+      options.num_layers > 1 ? CellForm(cell.with_input_size(directions * cell.output_size())) : form;
   return {.type = kType,
           .kind = CellKind::kCustom,
           .input_size = cell.input_size(),
@@ -29,8 +30,7 @@ RecurrentOptions net_options(const RecurrentLayerOptions& options) {
           .is_bidirectional = options.bidirectional,
           .dropout = options.dropout,
           .has_variational_dropout = options.variational_dropout,
-          .forms = std::make_shared<const std::array<CellForm, 2>>(
-              std::array<CellForm, 2>{CellForm(cell), CellForm(above)})};
+          .forms = std::make_shared<const std::array<CellForm, 2>>(std::array<CellForm, 2>{form, above})};
 }
 
 SequenceLayout layout_of(const RecurrentLayerOptions& options) {

@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/atomic_file.h"
 #include "core/json.h"
-#include "io/atomic_file.h"
 #include "profile/machine_rates.h"
 #include "sluice/error.h"
 #include "sluice/target.h"

@@ -420,11 +420,8 @@ std::string heat_picture(const GateReport& gate, std::size_t most_cells) {
       while (column < columns && colour(row, column) == kind) ++column;
       const std::string length = std::to_string(column - begin);
       std::string& path = paths[kind];
-      for (const std::string& text :
-           {std::string("M"), std::to_string(begin), std::string(" "), std::to_string(row), std::string("h"),
-            length, std::string("v1h-"), length, std::string("z")}) {
-        path += text;
-      }
+      path.append("M").append(std::to_string(begin)).append(" ").append(std::to_string(row));
+      path.append("h").append(length).append("v1h-").append(length).append("z");
     }
   }
   SvgElements svg;
