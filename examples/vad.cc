@@ -2,9 +2,11 @@
 // Finds the speech in recordings, as a voice assistant would: window by window, as the sound comes.
 //
 //   vad --model silero_vad_16k.safetensors speech.wav [more.wav ...] [--out DIR] [--dtype float64]
+//   [--profile]
 //
 // Prints the segments of speech and the speed; writes DIR/vad.csv (one probability a line, one line a window
-// of 32 ms) and DIR/vad.svg. Several recordings are heard one after the other, as one.
+// of 32 ms) and DIR/vad.svg. Several recordings are heard one after the other, as one. With --profile also
+// where the time of a window goes, and DIR/profile.html.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -33,6 +35,7 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::vector<std::string> inputs;
   std::string model, out = "out", dtype = "float32";
+  bool profile = false;
 };
 
 /// What was heard: a probability and the time it took for each window, and what the picture needs.
@@ -140,6 +143,20 @@ std::string to_csv(const std::vector<double>& probabilities, int digits) {
   return csv;
 }
 
+/// Where the time of a window goes, by the parts of the network.
+template <class T>
+void profile(vad::SpeechDetector<T>& detector, const Options& options) {
+  std::array<T, vad::kWindow> samples{};
+  for (std::size_t i = 0; i < samples.size(); ++i) samples[i] = std::sin(T(0.05) * static_cast<T>(i));
+  sluice::Profiler profiler;
+  sluice::PartTimer timer(profiler);
+  detector.set_timer(timer);
+  const sluice::ProfileReport report = sluice::profile_parts(
+      timer, [&] { detector.step(samples); }, {.repeat = 50, .threads = 1, .model = options.model});
+  std::printf("\n%s", sluice::profile_table(report, false).c_str());
+  write_file(std::filesystem::path(options.out) / "profile.html", sluice::profile_html(report));
+}
+
 template <class T>
 void run(const Options& options) {
   const auto file = sluice::SafetensorsFile::open(options.model);
@@ -174,6 +191,7 @@ void run(const Options& options) {
                                            .sample_rate = rate,
                                            .segments = segments}));
   std::printf("wrote   %s and %s\n", (out / "vad.csv").c_str(), (out / "vad.svg").c_str());
+  if (options.profile) profile(detector, options);
 }
 
 }  // namespace
@@ -187,6 +205,7 @@ int main(int argc, char** argv) {
   app.add_option("--dtype", options.dtype, "what to compute in")
       ->check(CLI::IsMember({"float32", "float64"}))
       ->capture_default_str();
+  app.add_flag("--profile", options.profile, "tell where the time of a window goes");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -29,6 +29,8 @@ class SpeechDetector {
   T step(std::span<const T, kWindow> samples) noexcept;
   /// Back to silence before the first sample.
   void reset() noexcept;
+  /// Counts the time of each part of a step into `timer`, which must outlive this, from now on.
+  void set_timer(sluice::PartTimer& timer);
 
   /// Multiplications and additions of the products of one step, and the bytes of weights that it reads.
   double flops_per_window() const;
@@ -41,8 +43,16 @@ class SpeechDetector {
   static constexpr std::size_t kBins = 129;  // of the Fourier transform
   static constexpr std::size_t kHidden = 128;
 
+  // Numbers of the timer's parts.
+  struct Parts {
+    std::size_t window = 0, stft = 0, magnitudes = 0, encoder = 0, lstm = 0, head = 0;
+  };
+
   std::vector<sluice::ParameterInfo> parameters() const;
   void magnitudes(std::size_t frames) noexcept;
+  void end_part(std::size_t part) noexcept {
+    if (timer_ != nullptr) timer_->end_part(part);
+  }
 
   sluice::Conv1d<T> stft_;                  // 1 -> real and imaginary parts of 129 bins
   std::vector<sluice::Conv1d<T>> encoder_;  // 129 -> 128 -> 64 -> 64 -> 128, a relu after each
@@ -53,6 +63,9 @@ class SpeechDetector {
   std::vector<T> frames_, next_;   // [time, channels] between one layer and the next
   std::vector<T> scratch_;         // what a convolution needs for its padding
   std::vector<T> h_, h_next_, c_;  // the state of the LSTM
+
+  sluice::PartTimer* timer_ = nullptr;
+  Parts parts_;
 };
 
 template <class T>
@@ -96,31 +109,57 @@ SpeechDetector<T>::SpeechDetector(const sluice::StateDict<T>& weights)
 
 template <class T>
 T SpeechDetector<T>::step(std::span<const T, kWindow> samples) noexcept {
+  if (timer_ != nullptr) timer_->begin_run();
   // [context | window | reflection]: the last samples of the window before, the new ones, and those mirrored
   // about the last one.
   std::copy_n(input_.data() + kWindow, kContext, input_.data());
   std::copy(samples.begin(), samples.end(), input_.data() + kContext);
   const std::size_t end = kContext + kWindow;
   for (std::size_t i = 0; i < kReflected; ++i) input_[end + i] = input_[end - 2 - i];
+  end_part(parts_.window);
 
   stft_.forward_channels_last(kInput, input_.data(), frames_.data(), scratch_.data());
+  end_part(parts_.stft);
   std::size_t length = stft_.output_length(kInput);
   magnitudes(length);
-  for (const auto& layer : encoder_) {
+  end_part(parts_.magnitudes);
+  for (std::size_t i = 0; i < encoder_.size(); ++i) {
+    const sluice::Conv1d<T>& layer = encoder_[i];
     layer.forward_channels_last(length, frames_.data(), next_.data(), scratch_.data());
     length = layer.output_length(length);
     const std::span<T> y(next_.data(), length * layer.options().out_channels);
     sluice::relu(y, y);
     std::swap(frames_, next_);
+    end_part(parts_.encoder + i);
   }
   // One frame of 128 features is left: the input of the LSTM.
   lstm_.step(1, frames_.data(), h_.data(), c_.data(), h_next_.data(), c_.data());
   std::swap(h_, h_next_);
+  end_part(parts_.lstm);
   const std::span<T> features(next_.data(), kHidden);
   sluice::relu(h_, features);
   T logit = 0;
   head_.forward_channels_last(1, features.data(), &logit, scratch_.data());
-  return sluice::sigmoid(logit);
+  const T probability = sluice::sigmoid(logit);
+  end_part(parts_.head);
+  if (timer_ != nullptr) timer_->end_run();
+  return probability;
+}
+
+template <class T>
+void SpeechDetector<T>::set_timer(sluice::PartTimer& timer) {
+  timer_ = &timer;
+  parts_.window = timer.add_part("window");
+  parts_.stft = timer.add_part(stft_, kInput, 1, 1);
+  std::size_t length = stft_.output_length(kInput);
+  parts_.magnitudes = timer.add_part("magnitudes");
+  parts_.encoder = parts_.magnitudes + 1;
+  for (const auto& layer : encoder_) {
+    timer.add_part(layer, length, 1, layer.options().in_channels);
+    length = layer.output_length(length);
+  }
+  parts_.lstm = timer.add_part(lstm_, 1);
+  parts_.head = timer.add_part(head_, 1, 1, kHidden);
 }
 
 /// frames_ [frames, 2 * kBins], real parts before imaginary ones, becomes [frames, kBins].

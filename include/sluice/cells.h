@@ -67,6 +67,9 @@ class LSTMCell {
   /// Takes new values of its parameters. Throws Error, ShapeError, and then keeps the old ones.
   void load(const StateDict<T>& weights);
 
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
+
  private:
   CellOptions options_;
   std::unique_ptr<const RecurrentNet<T>> net_;
@@ -94,6 +97,9 @@ class GRUCell {
   std::vector<ParameterInfo> parameters() const;
   void load(const StateDict<T>& weights);
 
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
+
  private:
   CellOptions options_;
   std::unique_ptr<const RecurrentNet<T>> net_;
@@ -120,6 +126,9 @@ class RNNCell {
   const CellOptions& options() const noexcept { return options_; }
   std::vector<ParameterInfo> parameters() const;
   void load(const StateDict<T>& weights);
+
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
 
  private:
   CellOptions options_;

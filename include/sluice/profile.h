@@ -189,17 +189,26 @@ struct ProfileReport {
 };
 
 struct MeasureOptions {
-  std::size_t repeat = 10;
+  std::size_t repeat = 10;                  ///< measurements: a run, or of short ones as many as 1 ms has
   int threads = 0;                          ///< as in RunOptions
   std::span<const std::int64_t> lengths{};  ///< [B] as in Sequence
   std::size_t trace_spans = 0;              ///< at most this many, of one more run
   bool counts_hardware = true;              ///< in one more run
+  std::string model{};                      ///< its name in the report; empty: its type
+  bool is_random_data = false;              ///< x was drawn at random, which the report should say
+  bool fresh_limits = false;                ///< machine_limits() are measured anew
 };
-/// Runs `module` over x [T, B, I] `repeat` times, and once before to warm up, and reports times, hardware
-/// counters, trace and shape; bounds, gates and advice are left empty. Throws Error, ShapeError.
+/// Runs `module` over x [T, B, I] again and again, after once to warm up, and reports times, hardware
+/// counters, trace and shape; limits, bounds, gates and advice are left empty. Throws Error, ShapeError.
 template <class T>
 ProfileReport measure_runs(const Module<T>& module, TensorView<const T> x,
                            const MeasureOptions& options = {});
+/// The same with limits, bounds, gates and advice: all that `sluice profile` shows, but for what training
+/// would say (gradient_norms). Where a run was faster than the machine's limits allow, they were measured too
+/// low, and are measured once more. Throws Error, ShapeError; Error where an activation is NaN.
+template <class T>
+ProfileReport profile_model(const Module<T>& module, TensorView<const T> x,
+                            const MeasureOptions& options = {});
 
 /// In the terminal; as JSON (docs/profile.md has its schema); for Perfetto and Chrome; as one page of HTML.
 std::string profile_table(const ProfileReport& report, bool with_color);

@@ -21,6 +21,7 @@
 #include "sluice/npy.h"
 #include "sluice/optim.h"
 #include "sluice/parameters.h"
+#include "sluice/part_timer.h"
 #include "sluice/profile.h"
 #include "sluice/random.h"
 #include "sluice/recurrent.h"

@@ -18,11 +18,9 @@
 #include "cli/commands.h"
 #include "cli/live.h"
 #include "cli/run.h"
-#include "profile/advice.h"
 #include "profile/figures.h"
 #include "profile/gate_reports.h"
 #include "profile/pictures.h"
-#include "profile/set_bounds.h"
 #include "profile/svg.h"
 #include "sluice/error.h"
 #include "sluice/profile.h"
@@ -144,14 +142,6 @@ Work<T> load_work(const ProfileArguments& a, const Model<T>& model) {
   return work;
 }
 
-template <class T>
-double valid_share(const Work<T>& work) {
-  if (work.lengths.empty()) return 1;
-  double valid = 0;
-  for (const std::int64_t length : work.lengths) valid += static_cast<double>(length);
-  return valid / (static_cast<double>(work.x.dim(0)) * static_cast<double>(work.x.dim(1)));
-}
-
 // Twice the rows: each stands twice.
 template <class T>
 Work<T> doubled(const Work<T>& work) {
@@ -236,23 +226,20 @@ void profile_as(const ProfileArguments& a) {
     return;
   }
   const std::size_t spans = !a.trace.empty() ? kSpans : !a.html.empty() || !a.json.empty() ? kSpansOfPage : 0;
-  ProfileReport report = measure_runs<T>(model.modules(), work.x.view(),
-                                         {.repeat = a.repeat.value_or(kRepeat),
-                                          .threads = a.threads,
-                                          .lengths = work.lengths,
-                                          .trace_spans = spans});
-  report.model = a.model;
+  ProfileReport report = profile_model<T>(model.modules(), work.x.view(),
+                                          {.repeat = a.repeat.value_or(kRepeat),
+                                           .threads = a.threads,
+                                           .lengths = work.lengths,
+                                           .trace_spans = spans,
+                                           .model = a.model,
+                                           .is_random_data = work.is_random,
+                                           .fresh_limits = a.fresh_limits});
   report.load_seconds = loading.count();
-  report.valid_share = valid_share(work);
-  report.is_random_data = work.is_random;
-  set_bounds(report, model.modules(), machine_limits(report.threads, a.fresh_limits));
-  report.gates = gate_reports(model.modules(), work.sequence(), a.threads);
   if (a.gradients) {
     const StateDict<T> weights = SafetensorsFile::open(a.model).template state_dict<T>();
     report.gradient_norms =
         gradient_norms<T>(model.modules(), weights, work.sequence(), square_sum_gradient<T>, a.threads);
   }
-  report.advice = advice_for(report);
   if (a.tries_advice) try_advice(report, model, work);
 
   if (!a.json.empty()) outputs.write_text(a.json, profile_json(report));

@@ -156,7 +156,8 @@ ProfileTimes Profiler::read() const {
       }
       if (has_any) of.cells.push_back(one);
     }
-    if (of.seconds > 0 || !of.cells.empty()) times.modules.push_back(std::move(of));
+    if (module.is_always_listed || of.seconds > 0 || !of.cells.empty())
+      times.modules.push_back(std::move(of));
   }
   return times;
 }

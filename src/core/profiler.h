@@ -71,6 +71,7 @@ struct ModuleCounter {
   Profiler::State& state;
   const void* module;
   std::string type, prefix;
+  bool is_always_listed = false;  // also without time
   std::atomic<std::uint64_t> ticks{0};
   std::deque<CellCounter> cells;
   /// Of the call under way: what each thread has counted into its cells.

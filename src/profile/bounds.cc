@@ -20,7 +20,7 @@ constexpr std::string_view kGates = "gates";
 double as_double(std::size_t n) noexcept { return static_cast<double>(n); }
 
 // What goes on at once.
-struct Phase {
+struct Stretch {
   double arithmetic = 0;  // seconds
   BoundRates::Reading reading;
 
@@ -28,7 +28,7 @@ struct Phase {
   std::string by() const { return arithmetic >= reading.seconds ? std::string(kArithmetic) : reading.from; }
 };
 
-Phase make_phase(double flops, double elements, const BoundRates& rates) {
+Stretch stretch_of(double flops, double elements, const BoundRates& rates) {
   return {flops / rates.flops_per_second, rates.read(elements * as_double(rates.element_bytes))};
 }
 
@@ -48,15 +48,15 @@ Whole whole_of(const CellWork& work, const BoundCall& call, const BoundRates& ra
   whole.arithmetic = whole.bound.flops / rates.flops_per_second;
   whole.gates = T * B * (work.sigmoids / rates.sigmoid_per_second + work.tanhs / rates.tanh_per_second);
 
-  const Phase both = make_phase(2 * B * weights, weights + states + inputs, rates);
+  const Stretch both = stretch_of(2 * B * weights, weights + states + inputs, rates);
   whole.bound.seconds = T * both.seconds();
   whole.bound.by = both.by();
   whole.reading = both.reading;
   whole.reading.seconds *= T;
   double elements = T * (weights + 2 * states + inputs);
   if (call.steps > 1) {
-    const Phase ahead = make_phase(2 * T * B * work.input_weights, work.input_weights + T * inputs, rates);
-    const Phase step = make_phase(2 * B * work.recurrent_weights, work.recurrent_weights + states, rates);
+    const Stretch ahead = stretch_of(2 * T * B * work.input_weights, work.input_weights + T * inputs, rates);
+    const Stretch step = stretch_of(2 * B * work.recurrent_weights, work.recurrent_weights + states, rates);
     const double seconds = ahead.seconds() + T * step.seconds();
     if (seconds < whole.bound.seconds) {
       whole.bound.seconds = seconds;
@@ -96,53 +96,27 @@ Bound side_by_side(std::span<const Whole> wholes) {
   return sum;
 }
 
-// A module that goes over its input once.
-struct Sweep {
-  double flops = 0, read = 0, written = 0;  // elements
-  double sigmoids = 0, tanhs = 0;
-};
-
-ModuleBound sweep_bound(const Sweep& sweep, const BoundRates& rates) {
-  ModuleBound result;
-  const Phase phase = make_phase(sweep.flops, std::max(sweep.read, sweep.written), rates);
-  result.bound = {.flops = sweep.flops,
-                  .bytes = (sweep.read + sweep.written) * as_double(rates.element_bytes),
-                  .seconds = phase.seconds(),
-                  .by = phase.by()};
-  const double gates = sweep.sigmoids / rates.sigmoid_per_second + sweep.tanhs / rates.tanh_per_second;
-  if (gates > result.bound.seconds) {
-    result.bound.seconds = gates;
-    result.bound.by = kGates;
-  }
-  result.activations = sweep.sigmoids + sweep.tanhs;
-  return result;
-}
-
 // Of a built-in layer.
 struct GateSizes {
   std::size_t gates, sigmoids, tanhs;
   std::size_t cells;  // vectors of H that a step has beside h
 };
 
-std::vector<CellWork> works_of(const GateSizes& sizes, std::size_t input, std::size_t hidden,
-                               std::size_t projected, std::size_t layers, bool is_bidirectional) {
-  const std::size_t directions = is_bidirectional ? 2 : 1;
-  const std::size_t state = projected > 0 ? projected : hidden;
-  std::vector<CellWork> works;
-  for (std::size_t layer = 0; layer < layers; ++layer) {
-    for (std::size_t direction = 0; direction < directions; ++direction) {
-      CellWork work{.layer = layer, .direction = direction};
-      work.input_size = layer == 0 ? input : directions * state;
-      work.input_weights = as_double(sizes.gates * hidden * work.input_size);
-      work.recurrent_weights =
-          as_double(sizes.gates * hidden * state + (projected > 0 ? hidden * projected : 0));
-      work.states = as_double(state + sizes.cells * hidden);
-      work.sigmoids = as_double(sizes.sigmoids * hidden);
-      work.tanhs = as_double(sizes.tanhs * hidden);
-      works.push_back(work);
-    }
+GateSizes sizes_of(CellKind kind) noexcept {
+  switch (kind) {
+    case CellKind::kLstm:
+      return {.gates = 4, .sigmoids = 3, .tanhs = 2, .cells = 1};
+    case CellKind::kGru:
+    case CellKind::kGruBefore:
+      return {.gates = 3, .sigmoids = 2, .tanhs = 1, .cells = 0};
+    case CellKind::kRnnTanh:
+      return {.gates = 1, .sigmoids = 0, .tanhs = 1, .cells = 0};
+    case CellKind::kRnnRelu:
+      return {.gates = 1, .sigmoids = 0, .tanhs = 0, .cells = 0};
+    case CellKind::kCustom:
+      break;
   }
-  return works;
+  return {};
 }
 
 CellWork work_of(const CustomCell& cell) {
@@ -183,7 +157,7 @@ double parameter_elements(const Module<T>& module) {
 }
 
 template <class T>
-Sweep sweep_of(const Module<T>& module, const BoundCall& call, const BoundCall& next) {
+SweepWork sweep_of(const Module<T>& module, const BoundCall& call, const BoundCall& next) {
   const double in = as_double(call.steps * call.batch * call.input_size);
   const double out = as_double(next.steps * next.batch * next.input_size);
   if (dynamic_cast<const Embedding<T>*>(&module) != nullptr) {
@@ -191,9 +165,9 @@ Sweep sweep_of(const Module<T>& module, const BoundCall& call, const BoundCall& 
   }
   if (dynamic_cast<const LastStep<T>*>(&module) != nullptr) return {.read = out, .written = out};
   const std::size_t steps = module.ends_sequence() ? call.steps : next.steps;
-  Sweep sweep{.flops = module.flops_per_step(call.input_size) * as_double(steps * call.batch),
-              .read = parameter_elements(module) + in,
-              .written = out};
+  SweepWork sweep{.flops = module.flops_per_step(call.input_size) * as_double(steps * call.batch),
+                  .read = parameter_elements(module) + in,
+                  .written = out};
   if (const auto* conv = dynamic_cast<const Conv1d<T>*>(&module)) {
     // A stride may leave out some of its input.
     const double taken = as_double(next.steps * conv->options().kernel_size * call.batch * call.input_size);
@@ -250,26 +224,49 @@ BoundRates bound_rates(const MachineLimits& machine, std::size_t element_bytes) 
   return rates;
 }
 
+std::vector<CellWork> cell_works(const RecurrentOptions& options) {
+  const GateSizes sizes = sizes_of(options.kind);
+  const std::size_t hidden = options.hidden_size, projected = options.proj_size;
+  const std::size_t state = options.state_size();
+  std::vector<CellWork> works;
+  for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
+    for (std::size_t direction = 0; direction < options.directions(); ++direction) {
+      CellWork work{.layer = layer, .direction = direction};
+      work.input_size = options.layer_input_size(layer);
+      work.input_weights = as_double(sizes.gates * hidden * work.input_size);
+      work.recurrent_weights = as_double(sizes.gates * hidden * state + hidden * projected);
+      work.states = as_double(state + sizes.cells * hidden);
+      work.sigmoids = as_double(sizes.sigmoids * hidden);
+      work.tanhs = as_double(sizes.tanhs * hidden);
+      works.push_back(work);
+    }
+  }
+  return works;
+}
+
 template <class T>
 std::vector<CellWork> cell_works(const Module<T>& module) {
-  if (const auto* lstm = dynamic_cast<const LSTM<T>*>(&module)) {
-    const LSTMOptions& o = lstm->options();
-    return works_of({.gates = 4, .sigmoids = 3, .tanhs = 2, .cells = 1}, o.input_size, o.hidden_size,
-                    o.proj_size, o.num_layers, o.bidirectional);
-  }
-  if (const auto* gru = dynamic_cast<const GRU<T>*>(&module)) {
-    const GRUOptions& o = gru->options();
-    return works_of({.gates = 3, .sigmoids = 2, .tanhs = 1, .cells = 0}, o.input_size, o.hidden_size, 0,
-                    o.num_layers, o.bidirectional);
-  }
-  if (const auto* rnn = dynamic_cast<const RNN<T>*>(&module)) {
-    const RNNOptions& o = rnn->options();
-    const std::size_t tanhs = o.nonlinearity == Nonlinearity::kTanh ? 1 : 0;
-    return works_of({.gates = 1, .sigmoids = 0, .tanhs = tanhs, .cells = 0}, o.input_size, o.hidden_size, 0,
-                    o.num_layers, o.bidirectional);
-  }
+  if (const auto* lstm = dynamic_cast<const LSTM<T>*>(&module)) return cell_works(lstm->net().options());
+  if (const auto* gru = dynamic_cast<const GRU<T>*>(&module)) return cell_works(gru->net().options());
+  if (const auto* rnn = dynamic_cast<const RNN<T>*>(&module)) return cell_works(rnn->net().options());
   if (const auto* custom = dynamic_cast<const Recurrent<T>*>(&module)) return works_of(custom->options());
   return {};
+}
+
+ModuleBound sweep_bound(const SweepWork& work, const BoundRates& rates) {
+  ModuleBound result;
+  const Stretch stretch = stretch_of(work.flops, std::max(work.read, work.written), rates);
+  result.bound = {.flops = work.flops,
+                  .bytes = (work.read + work.written) * as_double(rates.element_bytes),
+                  .seconds = stretch.seconds(),
+                  .by = stretch.by()};
+  const double gates = work.sigmoids / rates.sigmoid_per_second + work.tanhs / rates.tanh_per_second;
+  if (gates > result.bound.seconds) {
+    result.bound.seconds = gates;
+    result.bound.by = kGates;
+  }
+  result.activations = work.sigmoids + work.tanhs;
+  return result;
 }
 
 ModuleBound recurrent_bound(std::span<const CellWork> works, const BoundCall& call, int threads,

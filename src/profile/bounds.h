@@ -27,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/recurrent_net.h"
 #include "sluice/module.h"
 #include "sluice/profile.h"
 
@@ -79,9 +80,18 @@ struct ModuleBound {
   BoundCall next;                ///< what the module behind it is called with
 };
 
-/// The layers and directions of LSTM, GRU, RNN, Recurrent and their cells; none of any other module.
+/// The layers and directions of LSTM, GRU, RNN and Recurrent; none of any other module.
 template <class T>
 std::vector<CellWork> cell_works(const Module<T>& module);
+/// Those of a network of built-in cells.
+std::vector<CellWork> cell_works(const RecurrentOptions& options);
+
+/// What goes over its input once, in elements.
+struct SweepWork {
+  double flops = 0, read = 0, written = 0;
+  double sigmoids = 0, tanhs = 0;
+};
+ModuleBound sweep_bound(const SweepWork& work, const BoundRates& rates);
 
 /// Of layers and directions that one module has.
 ModuleBound recurrent_bound(std::span<const CellWork> works, const BoundCall& call, int threads,

@@ -71,6 +71,20 @@ void for_each_part(const std::vector<PartReport>& parts,
   }
 }
 
+std::string counted(std::size_t n, std::string_view what) {
+  return std::to_string(n) + " " + std::string(what) + (n == 1 ? "" : "s");
+}
+
+std::string conditions_text(const ProfileReport& report) {
+  std::string text = report.dtype + ", ";
+  if (report.input_size > 0) {
+    text += counted(report.steps, "step") + " of " + counted(report.batch, "row") + " of " +
+            counted(report.input_size, "feature") + ", ";
+  }
+  return text + counted(static_cast<std::size_t>(report.threads), "thread") + ", " +
+         counted(report.repeat, "run");
+}
+
 std::string gate_name(const GateReport& gate) {
   return gate.module + " l" + std::to_string(gate.layer) + (gate.direction == 1 ? " reverse " : " ") +
          gate.gate;

@@ -27,6 +27,10 @@ void for_each_part(const std::vector<PartReport>& parts,
 
 /// "rnn l0 reverse forget"
 std::string gate_name(const GateReport& gate);
+/// "2 rows".
+std::string counted(std::size_t n, std::string_view what);
+/// "float32, 100 steps of 1 row of 64 features, 1 thread, 20 runs"; parts of a program have no shape.
+std::string conditions_text(const ProfileReport& report);
 
 /// Columns of text, as wide as they must be; all but the first are aligned to the right.
 class Columns {

@@ -188,6 +188,10 @@ MachineLimits cached_limits(const fs::path& folder, const MachineLimits& empty, 
   return limits;
 }
 
+MachineLimits raised_limits(const MachineLimits& low) {
+  return cached_limits(cache_folder(), low, true, measure);
+}
+
 MachineLimits machine_limits(int threads, bool fresh) {
   MachineLimits empty;
   empty.threads = usable_threads(threads > 0 ? threads : omp_get_max_threads());

@@ -16,4 +16,8 @@ namespace sluice {
 MachineLimits cached_limits(const std::filesystem::path& folder, const MachineLimits& empty, bool fresh,
                             const std::function<MachineLimits(MachineLimits)>& measure);
 
+/// Measures once more, since something was faster than `low` allows: the better of both, kept for the next
+/// time. Other programs make limits lower, nothing makes them higher than they are.
+MachineLimits raised_limits(const MachineLimits& low);
+
 }  // namespace sluice

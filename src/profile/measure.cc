@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a module again and again with a profiler attached.
+#include "profile/measure.h"
+
 #include <algorithm>
-#include <chrono>
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include "core/profiler.h"
 #include "core/threads.h"
-#include "kernels/packed_gemm.h"
 #include "profile/hardware_counters.h"
 #include "sluice/error.h"
-#include "sluice/profile.h"
+#include "sluice/target.h"
 
 namespace sluice {
 namespace {
+
+// Short runs are measured so many seconds of them at once, or that many.
+constexpr double kMeasured = 1e-3;
+constexpr double kMostRuns = 1000;
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -26,7 +30,7 @@ double sum_of(const PhaseSeconds& phases) { return std::accumulate(phases.begin(
 
 std::string name_of(const ModuleTimes& module) { return module.prefix.empty() ? module.type : module.prefix; }
 
-// What one run spent in one part: a module, or one direction of one layer.
+// What a run spent in one part: a module, or one direction of one layer.
 struct PartRun {
   double seconds = 0;
   PhaseSeconds phases{};
@@ -45,6 +49,21 @@ PartRun run_of(const std::vector<CellTimes>& cells, std::size_t threads) {
     run.activations += static_cast<double>(cell.activations);
   }
   return run;
+}
+
+// Of one run.
+ProfileTimes divided(ProfileTimes times) {
+  const auto runs = static_cast<double>(std::max<std::uint64_t>(times.runs, 1));
+  times.seconds /= runs;
+  for (ModuleTimes& module : times.modules) {
+    module.seconds /= runs;
+    for (CellTimes& cell : module.cells) {
+      cell.activations =
+          static_cast<std::uint64_t>(std::llround(static_cast<double>(cell.activations) / runs));
+      for (double& seconds : cell.seconds) seconds /= runs;
+    }
+  }
+  return times;
 }
 
 std::size_t threads_of(const std::vector<CellTimes>& cells) {
@@ -127,32 +146,26 @@ PartReport report_of(const std::vector<ProfileTimes>& runs, std::size_t at, doub
 
 }  // namespace
 
-template <class T>
-ProfileReport measure_runs(const Module<T>& module, TensorView<const T> x, const MeasureOptions& options) {
-  if (options.repeat == 0) throw Error("measure_runs: repeat is 0, expected at least 1");
-  Profiler profiler;
-  const Sequence<T> in{x, options.lengths};
-  const auto run = [&] { module.run(in, {.threads = options.threads, .profiler = &profiler}); };
-  run();  // into the caches, and threads are made
-
-  ProfileReport report;
-  report.model = std::string(module.type());
-  report.dtype = sizeof(T) == 4 ? "float32" : "float64";
-  report.steps = x.dim(0);
-  report.batch = x.dim(1);
-  report.input_size = x.dim(2);
+void measure(ProfileReport& report, Profiler& profiler, const std::function<void()>& run,
+             const MeasureOptions& options) {
+  if (options.repeat == 0) throw Error("repeat is 0, expected at least 1");
   report.threads = thread_limit(options.threads);
   report.repeat = options.repeat;
-  report.machine.target = kernels::packed_gemm<T>().target;
+  report.machine.target = active_target();
+  const auto seconds_of = [&](std::size_t times) {
+    profiler.reset();
+    const std::uint64_t begin = now_ticks();
+    for (std::size_t i = 0; i < times; ++i) run();
+    return static_cast<double>(now_ticks() - begin) * seconds_per_tick() / static_cast<double>(times);
+  };
+  run();  // into the caches, and threads are made
+  const auto times = static_cast<std::size_t>(std::clamp(kMeasured / seconds_of(1), 1.0, kMostRuns));
 
   std::vector<ProfileTimes> runs;
   std::vector<double> seconds;
   for (std::size_t i = 0; i < options.repeat; ++i) {
-    profiler.reset();
-    const std::uint64_t begin = now_ticks();
-    run();
-    seconds.push_back(static_cast<double>(now_ticks() - begin) * seconds_per_tick());
-    runs.push_back(profiler.read());
+    seconds.push_back(seconds_of(times));
+    runs.push_back(divided(profiler.read()));
   }
   report.seconds_min = *std::min_element(seconds.begin(), seconds.end());
   report.seconds_median = median(seconds);
@@ -165,7 +178,29 @@ ProfileReport measure_runs(const Module<T>& module, TensorView<const T> x, const
     profiler.enable_trace(options.trace_spans);
     run();
     report.trace = profiler.trace();
+    profiler.enable_trace(0);
   }
+}
+
+template <class T>
+ProfileReport measure_runs(const Module<T>& module, TensorView<const T> x, const MeasureOptions& options) {
+  ProfileReport report;
+  report.model = options.model.empty() ? std::string(module.type()) : options.model;
+  report.dtype = dtype_name<T>();
+  report.steps = x.dim(0);
+  report.batch = x.dim(1);
+  report.input_size = x.dim(2);
+  report.is_random_data = options.is_random_data;
+  if (!options.lengths.empty()) {
+    double valid = 0;
+    for (const std::int64_t length : options.lengths) valid += static_cast<double>(length);
+    report.valid_share = valid / static_cast<double>(std::max<std::size_t>(report.steps * report.batch, 1));
+  }
+  Profiler profiler;
+  const Sequence<T> in{x, options.lengths};
+  measure(
+      report, profiler, [&] { module.run(in, {.threads = options.threads, .profiler = &profiler}); },
+      options);
   return report;
 }
 

@@ -93,18 +93,15 @@ std::string figure(const ProfileReport& report, const Draw& draw, double wide, c
 }
 
 std::string head_of(const ProfileReport& report) {
-  const auto steps = static_cast<double>(std::max<std::size_t>(report.steps, 1));
-  std::string html =
-      "<header>\n<h1>" + xml_text(report.model) + "</h1>\n<p class=\"quiet\">" +
-      xml_text(report.dtype + ", " + std::to_string(report.steps) + " steps of " +
-               std::to_string(report.batch) + " rows of " + std::to_string(report.input_size) +
-               " features; " + std::to_string(report.repeat) + " runs on " + std::to_string(report.threads) +
-               (report.threads == 1 ? " thread" : " threads") +
-               (report.machine.target.empty() ? "" : " with " + report.machine.target) + "; loaded in " +
-               seconds_text(report.load_seconds)) +
-      "</p>\n<div class=\"tiles\">\n";
+  std::string conditions = conditions_text(report);
+  if (!report.machine.target.empty()) conditions += ", " + report.machine.target;
+  if (report.load_seconds > 0) conditions += "; loaded in " + seconds_text(report.load_seconds);
+  std::string html = "<header>\n<h1>" + xml_text(report.model) + "</h1>\n<p class=\"quiet\">" +
+                     xml_text(conditions) + "</p>\n<div class=\"tiles\">\n";
   html += tile(seconds_text(report.seconds_min), "a run, median " + seconds_text(report.seconds_median));
-  html += tile(seconds_text(report.seconds_min / steps), "a time step");
+  if (report.steps > 1) {
+    html += tile(seconds_text(report.seconds_min / static_cast<double>(report.steps)), "a time step");
+  }
   if (report.bound.seconds > 0) {
     html += tile(percent_text(report.share_of_bound), "of the bound, " + seconds_text(report.bound.seconds));
     html += tile(report.bound.by, "is what bounds it");

@@ -16,10 +16,6 @@ std::string styled(std::string_view text, const char* style, bool with_color) {
 
 constexpr const char* kBold = "\x1b[1m";
 
-std::string counted(std::size_t n, const std::string& what) {
-  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
-}
-
 std::string machine_text(const MachineLimits& machine) {
   if (machine.flops <= 0) return "";
   std::string text = "  this machine, " + machine.target + ", " +
@@ -115,13 +111,14 @@ std::string gates_text(const ProfileReport& report) {
 
 std::string profile_table(const ProfileReport& report, bool with_color) {
   const auto title = [&](const std::string& text) { return styled(text, kBold, with_color); };
-  const auto per_step = report.steps == 0 ? 0 : report.seconds_min / static_cast<double>(report.steps);
-  std::string text =
-      title(plain_text(report.model)) + ": " + report.dtype + ", " + counted(report.steps, "step") + " of " +
-      counted(report.batch, "row") + " of " + counted(report.input_size, "feature") + ", " +
-      counted(static_cast<std::size_t>(report.threads), "thread") + ", " + counted(report.repeat, "run") +
-      "\n  " + seconds_text(report.seconds_min) + " a run (median " + seconds_text(report.seconds_median) +
-      "), " + seconds_text(per_step) + " a step; loaded in " + seconds_text(report.load_seconds) + "\n";
+  std::string text = title(plain_text(report.model)) + ": " + conditions_text(report) + "\n  " +
+                     seconds_text(report.seconds_min) + " a run (median " +
+                     seconds_text(report.seconds_median) + ")";
+  if (report.steps > 1) {
+    text += ", " + seconds_text(report.seconds_min / static_cast<double>(report.steps)) + " a step";
+  }
+  if (report.load_seconds > 0) text += "; loaded in " + seconds_text(report.load_seconds);
+  text += '\n';
   if (report.bound.seconds > 0) {
     text += std::string("  ") + percent_text(report.share_of_bound) + " of the bound, " +
             seconds_text(report.bound.seconds) + " by " + plain_text(report.bound.by) + "\n";

@@ -2,13 +2,16 @@
 #include "profile/set_bounds.h"
 
 #include <algorithm>
-#include <vector>
 
-#include "profile/bounds.h"
+#include "profile/figures.h"
+#include "profile/machine_limits.h"
 #include "sluice/layers.h"
 
 namespace sluice {
 namespace {
+
+// Clocks and the moods of a machine allow so much.
+constexpr double kHighestShare = 1.02;
 
 // The modules that a profiler counts, in their order: none that holds others, none that does nothing.
 template <class T>
@@ -30,15 +33,19 @@ void set_bound(PartReport& part, const Bound& bound) {
   part.share_of_bound = part.seconds_min > 0 ? bound.seconds / part.seconds_min : 0;
 }
 
+double highest_share(const ProfileReport& report) {
+  double highest = report.share_of_bound;
+  for_each_part(report.parts, [&](const PartReport& part, std::size_t) {
+    highest = std::max(highest, part.share_of_bound);
+  });
+  return highest;
+}
+
 }  // namespace
 
-template <class T>
-void set_bounds(ProfileReport& report, const Module<T>& module, const MachineLimits& machine) {
+void set_bounds(ProfileReport& report, const PartBounds& bounds_on, const MachineLimits& machine) {
   report.machine = machine;
-  const auto rows = static_cast<std::size_t>(static_cast<double>(report.batch) * report.valid_share);
-  BoundCall call{report.steps, std::max<std::size_t>(rows, 1), report.input_size};
-  std::vector<ModuleBound> bounds;
-  collect_bounds(module, call, machine, bounds);
+  const std::vector<ModuleBound> bounds = bounds_on(machine);
   std::vector<Bound> all;
   for (std::size_t i = 0; i < std::min(bounds.size(), report.parts.size()); ++i) {
     PartReport& part = report.parts[i];
@@ -53,7 +60,25 @@ void set_bounds(ProfileReport& report, const Module<T>& module, const MachineLim
   report.share_of_bound = report.seconds_min > 0 ? report.bound.seconds / report.seconds_min : 0;
 }
 
-template void set_bounds(ProfileReport&, const Module<float>&, const MachineLimits&);
-template void set_bounds(ProfileReport&, const Module<double>&, const MachineLimits&);
+void set_bounds_here(ProfileReport& report, const PartBounds& bounds, bool fresh) {
+  set_bounds(report, bounds, machine_limits(report.threads, fresh));
+  if (highest_share(report) <= kHighestShare) return;
+  set_bounds(report, bounds, raised_limits(report.machine));
+}
+
+template <class T>
+PartBounds bounds_of(const Module<T>& module, const ProfileReport& report) {
+  const auto rows = static_cast<std::size_t>(static_cast<double>(report.batch) * report.valid_share);
+  const BoundCall call{report.steps, std::max<std::size_t>(rows, 1), report.input_size};
+  return [&module, call](const MachineLimits& machine) {
+    std::vector<ModuleBound> bounds;
+    BoundCall next = call;
+    collect_bounds(module, next, machine, bounds);
+    return bounds;
+  };
+}
+
+template PartBounds bounds_of(const Module<float>&, const ProfileReport&);
+template PartBounds bounds_of(const Module<double>&, const ProfileReport&);
 
 }  // namespace sluice

@@ -2,15 +2,28 @@
 // The bounds of a measured report.
 #pragma once
 
+#include <functional>
+#include <vector>
+
+#include "profile/bounds.h"
 #include "sluice/module.h"
 #include "sluice/profile.h"
 
 namespace sluice {
 
-/// Gives a report of measure_runs(module, ...) its machine, and the bound of each part and of the whole.
-/// Where rows have lengths (valid_share below 1) it is that of steps with the mean number of rows, which is
-/// no more than that of the steps themselves.
+/// The bounds of a report's parts, in their order, on a machine.
+using PartBounds = std::function<std::vector<ModuleBound>(const MachineLimits&)>;
+
+/// Gives a measured report its machine, and the bound of each part and of the whole.
+void set_bounds(ProfileReport& report, const PartBounds& bounds, const MachineLimits& machine);
+/// On this machine as machine_limits(report.threads, fresh) knows it; measured once more where a part was
+/// faster than that allows.
+void set_bounds_here(ProfileReport& report, const PartBounds& bounds, bool fresh);
+
+/// Those of measure_runs(module, ...), which the module must outlive. Where rows have lengths (valid_share
+/// below 1) they are those of steps with the mean number of rows, which is no more than that of the steps
+/// themselves.
 template <class T>
-void set_bounds(ProfileReport& report, const Module<T>& module, const MachineLimits& machine);
+PartBounds bounds_of(const Module<T>& module, const ProfileReport& report);
 
 }  // namespace sluice

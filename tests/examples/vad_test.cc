@@ -109,6 +109,34 @@ TEST_F(SpeechExample, ResetGivesTheBitsOfAFreshDetector) {
   EXPECT_EQ(first, second);
 }
 
+TEST_F(SpeechExample, PartsMakeTheWholeOfAWindow) {
+  auto vad = detector<float>();
+  const auto input = windows<float>();
+  std::vector<float> plain, timed;
+  for (std::size_t i = 0; i < 50; ++i) plain.push_back(vad.step(input[i]));
+  vad.reset();
+  sluice::Profiler profiler;
+  sluice::PartTimer timer(profiler);
+  vad.set_timer(timer);
+  for (std::size_t i = 0; i < 50; ++i) timed.push_back(vad.step(input[i]));
+  EXPECT_EQ(plain, timed);
+
+  // Others use the machine meanwhile, and may stop any one measurement.
+  double parts = 0;
+  sluice::ProfileReport report;
+  for (int i = 0; i < 50; ++i) {
+    report = sluice::profile_parts(timer, [&] { vad.step(input[60]); }, {.repeat = 5, .threads = 1});
+    parts = 0;
+    for (const sluice::PartReport& part : report.parts) {
+      for (const double seconds : part.phases) parts += seconds;
+    }
+    if (std::fabs(parts - report.seconds_median) <= 0.03 * report.seconds_median) break;
+  }
+  EXPECT_NEAR(parts, report.seconds_median, 0.03 * report.seconds_median);
+  EXPECT_EQ(report.parts.size(), 9u);
+  EXPECT_NEAR(report.bound.flops, vad.flops_per_window(), 0.01 * vad.flops_per_window());
+}
+
 TEST_F(SpeechExample, CountsItsWork) {
   const auto vad = detector<float>();
   EXPECT_EQ(vad.weight_bytes(), 1238532u);  // the bytes of tensors in the file

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// All that can be said of a model, put together.
+#include "profile/advice.h"
+#include "profile/gate_reports.h"
+#include "profile/set_bounds.h"
+#include "sluice/profile.h"
+
+namespace sluice {
+
+template <class T>
+ProfileReport profile_model(const Module<T>& module, TensorView<const T> x, const MeasureOptions& options) {
+  ProfileReport report = measure_runs(module, x, options);
+  set_bounds_here(report, bounds_of(module, report), options.fresh_limits);
+  report.gates = gate_reports(module, Sequence<T>{x, options.lengths}, options.threads);
+  report.advice = advice_for(report);
+  return report;
+}
+
+template ProfileReport profile_model(const Module<float>&, TensorView<const float>, const MeasureOptions&);
+template ProfileReport profile_model(const Module<double>&, TensorView<const double>, const MeasureOptions&);
+
+}  // namespace sluice
