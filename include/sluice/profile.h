@@ -122,8 +122,8 @@ struct Bound {
 struct PartReport {
   std::string name;  ///< "rnn", "rnn l0", "rnn l0 reverse"
   std::string type;
-  double seconds_min = 0, seconds_median = 0;  ///< of a run
-  PhaseSeconds phases{};                       ///< of the median run, the mean of threads
+  double seconds_min = 0, seconds_median = 0;  ///< of a run: its own least, and in the median run
+  PhaseSeconds phases{};                       ///< in the median run, the mean of threads
   Bound bound;
   double share_of_bound = 0;  ///< bound.seconds / seconds_min
   double gates_per_second = 0, ns_per_gate = 0,

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "core/profiler.h"
 #include "core/threads.h"
 #include "profile/hardware_counters.h"
 #include "sluice/error.h"
@@ -20,10 +19,12 @@ namespace {
 constexpr double kMeasured = 1e-3;
 constexpr double kMostRuns = 1000;
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n == 0 ? 0 : (values[(n - 1) / 2] + values[n / 2]) / 2;
+// The index of the median, of two the lesser.
+std::size_t median_at(const std::vector<double>& values) {
+  std::vector<std::size_t> order(values.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+  return order[(order.size() - 1) / 2];
 }
 
 double sum_of(const PhaseSeconds& phases) { return std::accumulate(phases.begin(), phases.end(), 0.0); }
@@ -101,24 +102,19 @@ void add_run(Part& part, const ModuleTimes& module, std::size_t runs) {
   part.runs.push_back(whole);
 }
 
-PartReport report_of(const Part& part, double cycles_a_second) {
-  const std::vector<PartRun>& runs = part.runs;
-  std::vector<std::size_t> order(runs.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return runs[a].seconds < runs[b].seconds; });
-  std::vector<double> seconds;
-  seconds.reserve(runs.size());
-  for (const PartRun& run : runs) seconds.push_back(run.seconds);
-
+// All of one run, the median one, so that parts and phases add up to it; and the least of all.
+PartReport report_of(const Part& part, std::size_t middle_run, double cycles_a_second) {
   PartReport report;
   report.name = part.name;
   report.type = part.type;
-  report.seconds_min = runs[order.front()].seconds;
-  report.seconds_median = median(seconds);
-  const PartRun& middle = runs[order[(runs.size() - 1) / 2]];
+  report.seconds_min =
+      std::min_element(part.runs.begin(), part.runs.end(), [](const PartRun& a, const PartRun& b) {
+        return a.seconds < b.seconds;
+      })->seconds;
+  const PartRun& middle = part.runs[middle_run];
+  report.seconds_median = middle.seconds;
   report.phases = middle.phases;
-  for (const Part& one : part.parts) report.parts.push_back(report_of(one, cycles_a_second));
+  for (const Part& one : part.parts) report.parts.push_back(report_of(one, middle_run, cycles_a_second));
   const double gates = middle.phases[static_cast<std::size_t>(Phase::kGates)];
   if (middle.activations == 0 || gates == 0) return report;
   report.gates_per_second = middle.activations / gates;
@@ -135,29 +131,30 @@ void measure(ProfileReport& report, Profiler& profiler, const std::function<void
   report.threads = thread_limit(options.threads);
   report.repeat = options.repeat;
   report.machine.target = active_target();
-  const auto seconds_of = [&](std::size_t times) {
+  const auto times_of = [&](std::size_t times) {
     profiler.reset();
-    const std::uint64_t begin = now_ticks();
     for (std::size_t i = 0; i < times; ++i) run();
-    return static_cast<double>(now_ticks() - begin) * seconds_per_tick() / static_cast<double>(times);
+    return profiler.read();
   };
   run();  // into the caches, and threads are made
-  const auto times = static_cast<std::size_t>(std::clamp(kMeasured / seconds_of(1), 1.0, kMostRuns));
+  const ProfileTimes first = times_of(1);
+  const auto times = static_cast<std::size_t>(std::clamp(kMeasured / first.seconds, 1.0, kMostRuns));
 
   // What is kept stands in memory taken in advance: a run should find the heap as the one before left it.
   std::vector<Part> parts;
-  for (const ModuleTimes& module : profiler.read().modules) parts.push_back(part_of(module, options.repeat));
+  for (const ModuleTimes& module : first.modules) parts.push_back(part_of(module, options.repeat));
   std::vector<double> seconds;
   seconds.reserve(options.repeat);
   for (std::size_t i = 0; i < options.repeat; ++i) {
-    seconds.push_back(seconds_of(times));
-    const ProfileTimes read = profiler.read();
+    const ProfileTimes read = times_of(times);
+    seconds.push_back(read.seconds / static_cast<double>(times));
     for (std::size_t at = 0; at < parts.size(); ++at) add_run(parts[at], read.modules.at(at), times);
   }
   report.seconds_min = *std::min_element(seconds.begin(), seconds.end());
-  report.seconds_median = median(seconds);
+  const std::size_t middle_run = median_at(seconds);
+  report.seconds_median = seconds[middle_run];
   const double cycles_a_second = cycles_per_second();
-  for (const Part& part : parts) report.parts.push_back(report_of(part, cycles_a_second));
+  for (const Part& part : parts) report.parts.push_back(report_of(part, middle_run, cycles_a_second));
   if (options.counts_hardware) report.hardware = count_hardware(run);
   if (options.trace_spans > 0) {
     profiler.enable_trace(options.trace_spans);
