@@ -370,6 +370,19 @@ TEST(Model, StreamGivesTheBitsOfTheSequence) {
   }
 }
 
+TEST(Model, LoadsFromBytesInMemoryThatMayGo) {
+  const TempFolder folder;
+  save_safetensors(folder / "m", lstm_weights());
+  std::string bytes = testing::read_file(folder / "m");
+  const auto file = SafetensorsFile::parse(testing::as_bytes(bytes), "the bytes");
+  EXPECT_EQ(message_of<FileError>([&] { Model<double>::load(file, {.prefix = "rnn"}); }).find("the bytes: "),
+            0u);
+  const Model<double> model = Model<double>::load(file);
+  std::fill(bytes.begin(), bytes.end(), '\xFF');
+  const Tensor<double> x = values({4, 2, 2}, 9);
+  expect_same(model.run(x.view()), load_saved(lstm_weights()).run(x.view()));
+}
+
 TEST(Model, SaysThatOnnxIsNotRead) {
   expect_contains(message_of<FileError>([] { load("net.onnx"); }), "net.onnx: ONNX files are not read");
 }
