@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "core/json.h"
-#include "io/files.h"
 #include "sluice/error.h"
 #include "sluice/safetensors.h"
+#include "support/files.h"
 
 namespace sluice {
 namespace {
