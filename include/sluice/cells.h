@@ -34,15 +34,37 @@ struct CellOptions {
   bool bias = true;
 };
 
+/// What the cells have in common (as torch.nn.RNNCellBase).
+template <class T>
+class RNNCellBase {
+ public:
+  ~RNNCellBase();
+  RNNCellBase(RNNCellBase&&) noexcept;
+  RNNCellBase& operator=(RNNCellBase&&) noexcept;
+
+  const CellOptions& options() const noexcept { return options_; }
+  std::vector<ParameterInfo> parameters() const;
+  double flops_per_step() const noexcept;
+  /// Takes new values of its parameters. Throws Error, ShapeError, and then keeps the old ones.
+  void load(const StateDict<T>& weights);
+
+  /// For the library's own use.
+  const RecurrentNet<T>& net() const noexcept { return *net_; }
+
+ protected:
+  RNNCellBase(const CellOptions& options, std::unique_ptr<const RecurrentNet<T>> net) noexcept;
+
+ private:
+  CellOptions options_;
+  std::unique_ptr<const RecurrentNet<T>> net_;
+};
+
 /// One step of an LSTM (torch.nn.LSTMCell).
 ///   weight_ih [4H, I]  weight_hh [4H, H]  bias_ih [4H]  bias_hh [4H], gates in the order i, f, g, o
 template <class T = float>
-class LSTMCell {
+class LSTMCell : public RNNCellBase<T> {
  public:
   LSTMCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
-  ~LSTMCell();
-  LSTMCell(LSTMCell&&) noexcept;
-  LSTMCell& operator=(LSTMCell&&) noexcept;
 
   /// x [B, I] or [I]; h, c [B, H] or [H], null for zeros. Throws ShapeError.
   LSTMState<T> forward(TensorView<const T> x, TensorView<const T> h = {}, TensorView<const T> c = {}) const;
@@ -60,86 +82,46 @@ class LSTMCell {
   /// ShapeError. Each step packs the transposed weights: a whole sequence goes faster through an LSTM.
   CellGradients<T> backward(TensorView<const T> grad_h, TensorView<const T> grad_c, Tape& tape,
                             Parameters<T>& parameters, const BackwardOptions& options = {}) const;
+};
 
-  const CellOptions& options() const noexcept { return options_; }
-  std::vector<ParameterInfo> parameters() const;
-  double flops_per_step() const noexcept;
-  /// Takes new values of its parameters. Throws Error, ShapeError, and then keeps the old ones.
-  void load(const StateDict<T>& weights);
+/// The calls of cells whose state is h alone: as LSTMCell's, without c.
+template <class T>
+class HiddenStateCell : public RNNCellBase<T> {
+ public:
+  /// x [B, I] or [I]; h [B, H] or [H], null for zeros. Returns h'. Throws ShapeError.
+  Tensor<T> forward(TensorView<const T> x, TensorView<const T> h = {}) const;
+  /// Without taking memory, but for a GRU of GRUReset::kBefore with more than 16 KiB a row of h.
+  void step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept;
+  Tensor<T> record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const;
+  CellGradients<T> backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
+                            const BackwardOptions& options = {}) const;
 
-  /// For the library's own use.
-  const RecurrentNet<T>& net() const noexcept { return *net_; }
-
- private:
-  CellOptions options_;
-  std::unique_ptr<const RecurrentNet<T>> net_;
+ protected:
+  using RNNCellBase<T>::RNNCellBase;
 };
 
 /// One step of a GRU (torch.nn.GRUCell), with either form of the reset gate.
 ///   weight_ih [3H, I]  weight_hh [3H, H]  bias_ih [3H]  bias_hh [3H], gates in the order r, z, n
 template <class T = float>
-class GRUCell {
+class GRUCell : public HiddenStateCell<T> {
  public:
   GRUCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix = "",
           GRUReset reset = GRUReset::kAfter);
-  ~GRUCell();
-  GRUCell(GRUCell&&) noexcept;
-  GRUCell& operator=(GRUCell&&) noexcept;
-
-  /// x [B, I] or [I]; h [B, H] or [H], null for zeros. Returns h'. Throws ShapeError.
-  Tensor<T> forward(TensorView<const T> x, TensorView<const T> h = {}) const;
-  /// As LSTMCell's; there is no c. The one that takes memory is of GRUReset::kBefore with more than 16 KiB a
-  /// row of h.
-  void step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept;
-  Tensor<T> record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const;
-  CellGradients<T> backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
-                            const BackwardOptions& options = {}) const;
-
-  const CellOptions& options() const noexcept { return options_; }
-  std::vector<ParameterInfo> parameters() const;
-  double flops_per_step() const noexcept;
-  void load(const StateDict<T>& weights);
-
-  /// For the library's own use.
-  const RecurrentNet<T>& net() const noexcept { return *net_; }
-
- private:
-  CellOptions options_;
-  std::unique_ptr<const RecurrentNet<T>> net_;
 };
 
 /// One step of a plain RNN (torch.nn.RNNCell).
 ///   weight_ih [H, I]  weight_hh [H, H]  bias_ih [H]  bias_hh [H]
 template <class T = float>
-class RNNCell {
+class RNNCell : public HiddenStateCell<T> {
  public:
   RNNCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix = "",
           Nonlinearity nonlinearity = Nonlinearity::kTanh);
-  ~RNNCell();
-  RNNCell(RNNCell&&) noexcept;
-  RNNCell& operator=(RNNCell&&) noexcept;
-
-  /// x [B, I] or [I]; h [B, H] or [H], null for zeros. Returns h'. Throws ShapeError.
-  Tensor<T> forward(TensorView<const T> x, TensorView<const T> h = {}) const;
-  /// As LSTMCell's; there is no c.
-  void step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept;
-  Tensor<T> record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const;
-  CellGradients<T> backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
-                            const BackwardOptions& options = {}) const;
-
-  const CellOptions& options() const noexcept { return options_; }
-  std::vector<ParameterInfo> parameters() const;
-  double flops_per_step() const noexcept;
-  void load(const StateDict<T>& weights);
-
-  /// For the library's own use.
-  const RecurrentNet<T>& net() const noexcept { return *net_; }
-
- private:
-  CellOptions options_;
-  std::unique_ptr<const RecurrentNet<T>> net_;
 };
 
+extern template class RNNCellBase<float>;
+extern template class RNNCellBase<double>;
+extern template class HiddenStateCell<float>;
+extern template class HiddenStateCell<double>;
 extern template class LSTMCell<float>;
 extern template class LSTMCell<double>;
 extern template class GRUCell<float>;

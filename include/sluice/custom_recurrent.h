@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,14 +11,12 @@
 #include "sluice/custom_cell.h"
 #include "sluice/module.h"
 #include "sluice/parameters.h"
+#include "sluice/recurrent_module.h"
 #include "sluice/state_dict.h"
 #include "sluice/tape.h"
 #include "sluice/tensor.h"
 
 namespace sluice {
-
-template <class T>
-class RecurrentNet;
 
 struct RecurrentLayerOptions {
   CustomCell cell;  ///< of the first layer; the others' take the output of the one below
@@ -64,14 +61,13 @@ struct CustomInputGradients {
 /// as LSTM. Parameters are the cell's, with "_l{k}" behind their names, and "_reverse" for the second
 /// direction. The same bits at any number of threads, batch size and step size.
 template <class T = float>
-class Recurrent : public Module<T> {
+class Recurrent : public RecurrentModule<T> {
  public:
   /// Takes the parameters `prefix` + name from `weights`. Throws Error, ShapeError.
   Recurrent(const RecurrentLayerOptions& options, const StateDict<T>& weights,
             const std::string& prefix = "");
-  ~Recurrent() override;
-  Recurrent(Recurrent&&) noexcept;
-  Recurrent& operator=(Recurrent&&) noexcept;
+  using RecurrentModule<T>::record;
+  using RecurrentModule<T>::backward;
 
   /// x [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched. Any strides. Throws ShapeError.
   CustomOutput<T> forward(TensorView<const T> x, const CustomInput<T>& in = {}) const;
@@ -82,23 +78,8 @@ class Recurrent : public Module<T> {
                                    Parameters<T>& parameters, const BackwardOptions& options = {}) const;
   const RecurrentLayerOptions& options() const noexcept { return options_; }
 
-  std::string_view type() const noexcept override { return "Recurrent"; }
-  std::vector<ParameterInfo> parameters() const override;
-  std::size_t output_size(std::size_t input_size) const override;
-  double flops_per_step(std::size_t input_size) const override;
-  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
-  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
-  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
-                     const BackwardOptions& options) const override;
-  void load(const StateDict<T>& weights) override;
-
-  /// For the library's own use.
-  const RecurrentNet<T>& net() const noexcept { return *net_; }
-
  private:
   RecurrentLayerOptions options_;
-  std::unique_ptr<const RecurrentNet<T>> net_;
 };
 
 extern template class Recurrent<float>;

@@ -49,11 +49,7 @@ class PartTimer {
   template <class T>
   std::size_t add_part(const Module<T>& module, std::size_t steps, std::size_t batch, std::size_t input_size);
   template <class T>
-  std::size_t add_part(const LSTMCell<T>& cell, std::size_t batch);
-  template <class T>
-  std::size_t add_part(const GRUCell<T>& cell, std::size_t batch);
-  template <class T>
-  std::size_t add_part(const RNNCell<T>& cell, std::size_t batch);
+  std::size_t add_part(const RNNCellBase<T>& cell, std::size_t batch);
   std::size_t add_part(const std::string& name, const PartWork& work = {});
 
   void begin_run() noexcept;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sluice/module.h"
+#include "sluice/recurrent_module.h"
 #include "sluice/state_dict.h"
 #include "sluice/tensor.h"
 
@@ -109,28 +110,18 @@ struct RecurrentInputGradients {
   Tensor<T> c0;  ///< LSTM: of c0's shape
 };
 
+/// The calls of LSTM, GRU and RNN (as torch.nn.RNNBase has them).
 template <class T>
-class RecurrentNet;  // the machinery behind all three, in src/layers
-
-/// Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al. 2000) as
-/// torch.nn.LSTM. Parameters, for layer k and with suffix `_reverse` for the second direction (H_out =
-/// proj_size or hidden_size):
-///   weight_ih_l{k} [4H, I]  weight_hh_l{k} [4H, H_out]  bias_ih_l{k} [4H]  bias_hh_l{k} [4H]  weight_hr_l{k}
-///   [P, H]
-/// Gates in the order i, f, g, o.
-template <class T = float>
-class LSTM : public Module<T> {
+class RNNBase : public RecurrentModule<T> {
  public:
-  /// Takes parameters `prefix + name` from `weights`. Throws Error, ShapeError.
-  LSTM(const LSTMOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
-  ~LSTM() override;
-  LSTM(LSTM&&) noexcept;
-  LSTM& operator=(LSTM&&) noexcept;
+  using RecurrentModule<T>::record;
+  using RecurrentModule<T>::backward;
 
-  /// x [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched. Any strides. Throws ShapeError. The memory of
-  /// an earlier output is taken over where its shapes fit, so that calls in a loop take none for their
-  /// results: `out = lstm.forward(x, in, std::move(out))`. Of what it holds, only h_n and c_n may be given as
-  /// h0 and c0. It is untouched where the call is refused.
+  /// x [T, B, I]; [B, T, I] if batch_first; [T, I] unbatched. Any strides. Throws ShapeError; Error where c0
+  /// or cell_sequence is given and there is no c. The memory of an earlier output is taken over where its
+  /// shapes fit, so that calls in a loop take none for their results: `out = lstm.forward(x, in,
+  /// std::move(out))`. Of what it holds, only h_n and c_n may be given as h0 and c0. It is untouched where
+  /// the call is refused.
   RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
                              RecurrentOutput<T>&& reuse = {}) const;
   /// As forward(), with the same bits, and puts on the tape what the way back needs: a call with initial and
@@ -143,105 +134,57 @@ class LSTM : public Module<T> {
   /// top, ShapeError.
   RecurrentInputGradients<T> backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
                                       Parameters<T>& parameters, const BackwardOptions& options = {}) const;
+
+ protected:
+  RNNBase(std::unique_ptr<const RecurrentNet<T>> net, bool batch_first) noexcept;
+
+ private:
+  bool batch_first_;
+};
+
+/// Long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al. 2000) as
+/// torch.nn.LSTM. Parameters, for layer k and with suffix `_reverse` for the second direction (H_out =
+/// proj_size or hidden_size):
+///   weight_ih_l{k} [4H, I]  weight_hh_l{k} [4H, H_out]  bias_ih_l{k} [4H]  bias_hh_l{k} [4H]  weight_hr_l{k}
+///   [P, H]
+/// Gates in the order i, f, g, o.
+template <class T = float>
+class LSTM : public RNNBase<T> {
+ public:
+  /// Takes parameters `prefix + name` from `weights`. Throws Error, ShapeError.
+  LSTM(const LSTMOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
   const LSTMOptions& options() const noexcept { return options_; }
-
-  std::string_view type() const noexcept override { return options_.is_cell ? "LSTMCell" : "LSTM"; }
-  std::vector<ParameterInfo> parameters() const override;
-  std::size_t output_size(std::size_t input_size) const override;
-  double flops_per_step(std::size_t input_size) const override;
-  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
-  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
-  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
-                     const BackwardOptions& options) const override;
-  void load(const StateDict<T>& weights) override;
-
-  /// For the library's own use.
-  const RecurrentNet<T>& net() const noexcept { return *net_; }
 
  private:
   LSTMOptions options_;
-  std::unique_ptr<const RecurrentNet<T>> net_;
 };
 
 /// Gated recurrent unit (Cho et al. 2014) as torch.nn.GRU; gates in the order r, z, n.
 ///   weight_ih_l{k} [3H, I]  weight_hh_l{k} [3H, H]  bias_ih_l{k} [3H]  bias_hh_l{k} [3H]
 template <class T = float>
-class GRU : public Module<T> {
+class GRU : public RNNBase<T> {
  public:
   GRU(const GRUOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
-  ~GRU() override;
-  GRU(GRU&&) noexcept;
-  GRU& operator=(GRU&&) noexcept;
-
-  /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
-  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
-                             RecurrentOutput<T>&& reuse = {}) const;
-  /// As LSTM's; there is no c.
-  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
-                            const RecordOptions& options = {}) const;
-  RecurrentInputGradients<T> backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
-                                      Parameters<T>& parameters, const BackwardOptions& options = {}) const;
   const GRUOptions& options() const noexcept { return options_; }
-
-  std::string_view type() const noexcept override { return options_.is_cell ? "GRUCell" : "GRU"; }
-  std::vector<ParameterInfo> parameters() const override;
-  std::size_t output_size(std::size_t input_size) const override;
-  double flops_per_step(std::size_t input_size) const override;
-  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
-  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
-  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
-                     const BackwardOptions& options) const override;
-  void load(const StateDict<T>& weights) override;
-
-  /// For the library's own use.
-  const RecurrentNet<T>& net() const noexcept { return *net_; }
 
  private:
   GRUOptions options_;
-  std::unique_ptr<const RecurrentNet<T>> net_;
 };
 
 /// Elman's network (1990) as torch.nn.RNN: h' = tanh(W x + b + U h + c), or relu.
 ///   weight_ih_l{k} [H, I]  weight_hh_l{k} [H, H]  bias_ih_l{k} [H]  bias_hh_l{k} [H]
 template <class T = float>
-class RNN : public Module<T> {
+class RNN : public RNNBase<T> {
  public:
   RNN(const RNNOptions& options, const StateDict<T>& weights, const std::string& prefix = "");
-  ~RNN() override;
-  RNN(RNN&&) noexcept;
-  RNN& operator=(RNN&&) noexcept;
-
-  /// As LSTM::forward; `c0` and `cell_sequence` must not be given.
-  RecurrentOutput<T> forward(TensorView<const T> x, const RecurrentInput<T>& in = {},
-                             RecurrentOutput<T>&& reuse = {}) const;
-  /// As LSTM's; there is no c.
-  RecurrentOutput<T> record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
-                            const RecordOptions& options = {}) const;
-  RecurrentInputGradients<T> backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
-                                      Parameters<T>& parameters, const BackwardOptions& options = {}) const;
   const RNNOptions& options() const noexcept { return options_; }
-
-  std::string_view type() const noexcept override { return options_.is_cell ? "RNNCell" : "RNN"; }
-  std::vector<ParameterInfo> parameters() const override;
-  std::size_t output_size(std::size_t input_size) const override;
-  double flops_per_step(std::size_t input_size) const override;
-  SequenceOutput<T> run(const Sequence<T>& in, const RunOptions& options) const override;
-  std::unique_ptr<Stepper<T>> stepper(std::size_t batch, std::size_t input_size) const override;
-  SequenceOutput<T> record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const override;
-  Tensor<T> backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
-                     const BackwardOptions& options) const override;
-  void load(const StateDict<T>& weights) override;
-
-  /// For the library's own use.
-  const RecurrentNet<T>& net() const noexcept { return *net_; }
 
  private:
   RNNOptions options_;
-  std::unique_ptr<const RecurrentNet<T>> net_;
 };
 
+extern template class RNNBase<float>;
+extern template class RNNBase<double>;
 extern template class LSTM<float>;
 extern template class LSTM<double>;
 extern template class GRU<float>;

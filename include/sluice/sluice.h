@@ -25,6 +25,7 @@
 #include "sluice/profile.h"
 #include "sluice/random.h"
 #include "sluice/recurrent.h"
+#include "sluice/recurrent_module.h"
 #include "sluice/safetensors.h"
 #include "sluice/schedule.h"
 #include "sluice/sigmoid.h"

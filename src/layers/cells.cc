@@ -120,141 +120,96 @@ std::unique_ptr<const RecurrentNet<T>> make_net(std::string_view type, CellKind 
 }  // namespace
 
 template <class T>
+RNNCellBase<T>::RNNCellBase(const CellOptions& options, std::unique_ptr<const RecurrentNet<T>> net) noexcept
+    : options_(options), net_(std::move(net)) {}
+template <class T>
+RNNCellBase<T>::~RNNCellBase() = default;
+template <class T>
+RNNCellBase<T>::RNNCellBase(RNNCellBase&&) noexcept = default;
+template <class T>
+RNNCellBase<T>& RNNCellBase<T>::operator=(RNNCellBase&&) noexcept = default;
+
+template <class T>
+std::vector<ParameterInfo> RNNCellBase<T>::parameters() const {
+  return net_->parameters();
+}
+template <class T>
+double RNNCellBase<T>::flops_per_step() const noexcept {
+  return net_->flops_per_step();
+}
+template <class T>
+void RNNCellBase<T>::load(const StateDict<T>& weights) {
+  net_ = std::make_unique<const RecurrentNet<T>>(net_->options(), weights, net_->prefix());
+}
+
+template <class T>
 LSTMCell<T>::LSTMCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix)
-    : options_(options), net_(make_net("LSTMCell", CellKind::kLstm, options, weights, prefix)) {}
-template <class T>
-LSTMCell<T>::~LSTMCell() = default;
-template <class T>
-LSTMCell<T>::LSTMCell(LSTMCell&&) noexcept = default;
-template <class T>
-LSTMCell<T>& LSTMCell<T>::operator=(LSTMCell&&) noexcept = default;
+    : RNNCellBase<T>(options, make_net("LSTMCell", CellKind::kLstm, options, weights, prefix)) {}
 
 template <class T>
 LSTMState<T> LSTMCell<T>::forward(TensorView<const T> x, TensorView<const T> h, TensorView<const T> c) const {
-  return run_cell(*net_, x, h, c);
+  return run_cell(this->net(), x, h, c);
 }
-
 template <class T>
 void LSTMCell<T>::step(std::size_t batch, const T* x, const T* h, const T* c, T* h_out,
                        T* c_out) const noexcept {
-  step_rows<T>(*net_, batch, {.x = x, .h = h, .c = c, .h_out = h_out, .c_out = c_out});
+  step_rows<T>(this->net(), batch, {.x = x, .h = h, .c = c, .h_out = h_out, .c_out = c_out});
 }
-
 template <class T>
 LSTMState<T> LSTMCell<T>::record(TensorView<const T> x, TensorView<const T> h, TensorView<const T> c,
                                  Tape& tape) const {
-  return run_cell(*net_, x, h, c, &tape);
+  return run_cell(this->net(), x, h, c, &tape);
 }
 template <class T>
 CellGradients<T> LSTMCell<T>::backward(TensorView<const T> grad_h, TensorView<const T> grad_c, Tape& tape,
                                        Parameters<T>& parameters, const BackwardOptions& options) const {
-  return cell_backward(*net_, grad_h, grad_c, tape, parameters, options);
+  return cell_backward(this->net(), grad_h, grad_c, tape, parameters, options);
+}
+
+template <class T>
+Tensor<T> HiddenStateCell<T>::forward(TensorView<const T> x, TensorView<const T> h) const {
+  return run_cell(this->net(), x, h, {}).h;
 }
 template <class T>
-void LSTMCell<T>::load(const StateDict<T>& weights) {
-  net_ = std::make_unique<const RecurrentNet<T>>(net_->options(), weights, net_->prefix());
+void HiddenStateCell<T>::step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept {
+  kernels::Row<T> first{.x = x, .h = h, .h_out = h_out};
+  const std::size_t scratch_size = this->net().cell(0).scratch_size();
+  if (scratch_size == 0) return step_rows(this->net(), batch, first);
+  std::array<T, (std::size_t{16} << 10) / sizeof(T)> scratch;
+  std::vector<T> large(scratch_size > scratch.size() ? scratch_size : 0);
+  first.c_out = large.empty() ? scratch.data() : large.data();
+  step_rows(this->net(), batch, first, std::clamp<std::size_t>(scratch.size() / scratch_size, 1, kChunkRows));
 }
 template <class T>
-std::vector<ParameterInfo> LSTMCell<T>::parameters() const {
-  return net_->parameters();
+Tensor<T> HiddenStateCell<T>::record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const {
+  return run_cell(this->net(), x, h, {}, &tape).h;
 }
 template <class T>
-double LSTMCell<T>::flops_per_step() const noexcept {
-  return net_->flops_per_step();
+CellGradients<T> HiddenStateCell<T>::backward(TensorView<const T> grad_h, Tape& tape,
+                                              Parameters<T>& parameters,
+                                              const BackwardOptions& options) const {
+  return cell_backward(this->net(), grad_h, {}, tape, parameters, options);
 }
 
 template <class T>
 GRUCell<T>::GRUCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix,
                     GRUReset reset)
-    : options_(options),
-      net_(make_net("GRUCell", reset == GRUReset::kAfter ? CellKind::kGru : CellKind::kGruBefore, options,
-                    weights, prefix)) {}
-template <class T>
-GRUCell<T>::~GRUCell() = default;
-template <class T>
-GRUCell<T>::GRUCell(GRUCell&&) noexcept = default;
-template <class T>
-GRUCell<T>& GRUCell<T>::operator=(GRUCell&&) noexcept = default;
-
-template <class T>
-Tensor<T> GRUCell<T>::forward(TensorView<const T> x, TensorView<const T> h) const {
-  return run_cell(*net_, x, h, {}).h;
-}
-template <class T>
-void GRUCell<T>::step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept {
-  kernels::Row<T> first{.x = x, .h = h, .h_out = h_out};
-  const std::size_t scratch_size = net_->cell(0).scratch_size();
-  if (scratch_size == 0) return step_rows(*net_, batch, first);
-  std::array<T, (std::size_t{16} << 10) / sizeof(T)> scratch;
-  std::vector<T> large(scratch_size > scratch.size() ? scratch_size : 0);
-  first.c_out = large.empty() ? scratch.data() : large.data();
-  step_rows(*net_, batch, first, std::clamp<std::size_t>(scratch.size() / scratch_size, 1, kChunkRows));
-}
-template <class T>
-Tensor<T> GRUCell<T>::record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const {
-  return run_cell(*net_, x, h, {}, &tape).h;
-}
-template <class T>
-CellGradients<T> GRUCell<T>::backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
-                                      const BackwardOptions& options) const {
-  return cell_backward(*net_, grad_h, {}, tape, parameters, options);
-}
-template <class T>
-void GRUCell<T>::load(const StateDict<T>& weights) {
-  net_ = std::make_unique<const RecurrentNet<T>>(net_->options(), weights, net_->prefix());
-}
-template <class T>
-std::vector<ParameterInfo> GRUCell<T>::parameters() const {
-  return net_->parameters();
-}
-template <class T>
-double GRUCell<T>::flops_per_step() const noexcept {
-  return net_->flops_per_step();
-}
+    : HiddenStateCell<T>(
+          options, make_net("GRUCell", reset == GRUReset::kAfter ? CellKind::kGru : CellKind::kGruBefore,
+                            options, weights, prefix)) {}
 
 template <class T>
 RNNCell<T>::RNNCell(const CellOptions& options, const StateDict<T>& weights, const std::string& prefix,
                     Nonlinearity nonlinearity)
-    : options_(options),
-      net_(make_net("RNNCell", nonlinearity == Nonlinearity::kTanh ? CellKind::kRnnTanh : CellKind::kRnnRelu,
-                    options, weights, prefix)) {}
-template <class T>
-RNNCell<T>::~RNNCell() = default;
-template <class T>
-RNNCell<T>::RNNCell(RNNCell&&) noexcept = default;
-template <class T>
-RNNCell<T>& RNNCell<T>::operator=(RNNCell&&) noexcept = default;
+    : HiddenStateCell<T>(
+          options,
+          make_net("RNNCell", nonlinearity == Nonlinearity::kTanh ? CellKind::kRnnTanh : CellKind::kRnnRelu,
+                   options, weights, prefix)) {}
 
-template <class T>
-Tensor<T> RNNCell<T>::forward(TensorView<const T> x, TensorView<const T> h) const {
-  return run_cell(*net_, x, h, {}).h;
-}
-template <class T>
-void RNNCell<T>::step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept {
-  step_rows<T>(*net_, batch, {.x = x, .h = h, .h_out = h_out});
-}
-template <class T>
-Tensor<T> RNNCell<T>::record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const {
-  return run_cell(*net_, x, h, {}, &tape).h;
-}
-template <class T>
-CellGradients<T> RNNCell<T>::backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
-                                      const BackwardOptions& options) const {
-  return cell_backward(*net_, grad_h, {}, tape, parameters, options);
-}
-template <class T>
-void RNNCell<T>::load(const StateDict<T>& weights) {
-  net_ = std::make_unique<const RecurrentNet<T>>(net_->options(), weights, net_->prefix());
-}
-template <class T>
-std::vector<ParameterInfo> RNNCell<T>::parameters() const {
-  return net_->parameters();
-}
-template <class T>
-double RNNCell<T>::flops_per_step() const noexcept {
-  return net_->flops_per_step();
-}
-
+template class RNNCellBase<float>;
+template class RNNCellBase<double>;
+template class HiddenStateCell<float>;
+template class HiddenStateCell<double>;
 template class LSTMCell<float>;
 template class LSTMCell<double>;
 template class GRUCell<float>;

@@ -105,20 +105,14 @@ std::size_t batch_of(TensorView<const T> x, SequenceLayout layout) {
 template <class T>
 Recurrent<T>::Recurrent(const RecurrentLayerOptions& options, const StateDict<T>& weights,
                         const std::string& prefix)
-    : options_(options),
-      net_(std::make_unique<const RecurrentNet<T>>(net_options(options), weights, prefix)) {}
-template <class T>
-Recurrent<T>::~Recurrent() = default;
-template <class T>
-Recurrent<T>::Recurrent(Recurrent&&) noexcept = default;
-template <class T>
-Recurrent<T>& Recurrent<T>::operator=(Recurrent&&) noexcept = default;
+    : RecurrentModule<T>(std::make_unique<const RecurrentNet<T>>(net_options(options), weights, prefix)),
+      options_(options) {}
 
 template <class T>
 CustomOutput<T> Recurrent<T>::forward(TensorView<const T> x, const CustomInput<T>& in) const {
-  const StateParts<T> parts(net_->options(), x.rank(), batch_of(x, layout_of(options_)));
+  const StateParts<T> parts(this->net().options(), x.rank(), batch_of(x, layout_of(options_)));
   const auto [h, c] = parts.join("Recurrent::forward", in.states);
-  RecurrentOutput<T> out = net_->forward(
+  RecurrentOutput<T> out = this->net().forward(
       x,
       {.h0 = h.view(), .c0 = c.view(), .lengths = in.lengths, .threads = in.threads, .profiler = in.profiler},
       layout_of(options_));
@@ -129,11 +123,11 @@ CustomOutput<T> Recurrent<T>::forward(TensorView<const T> x, const CustomInput<T
 template <class T>
 CustomOutput<T> Recurrent<T>::record(TensorView<const T> x, const CustomInput<T>& in, Tape& tape,
                                      const RecordOptions& options) const {
-  const StateParts<T> parts(net_->options(), x.rank(), batch_of(x, layout_of(options_)));
+  const StateParts<T> parts(this->net().options(), x.rank(), batch_of(x, layout_of(options_)));
   const auto [h, c] = parts.join("Recurrent::record", in.states);
-  RecurrentOutput<T> out =
-      record_call<T>(*net_, x, {.h0 = h.view(), .c0 = c.view(), .lengths = in.lengths, .threads = in.threads},
-                     layout_of(options_), tape, options);
+  RecurrentOutput<T> out = record_call<T>(
+      this->net(), x, {.h0 = h.view(), .c0 = c.view(), .lengths = in.lengths, .threads = in.threads},
+      layout_of(options_), tape, options);
   std::vector<Tensor<T>> states = parts.part(out.h_n, out.c_n);
   return {std::move(out.output), std::move(states)};
 }
@@ -143,49 +137,14 @@ CustomInputGradients<T> Recurrent<T>::backward(const CustomOutputGradients<T>& g
                                                Parameters<T>& parameters,
                                                const BackwardOptions& options) const {
   const Tape::Step step(tape);
-  std::unique_ptr<RecurrentEntry<T>> entry = take_call(*net_, tape);
-  const StateParts<T> parts(net_->options(), entry->rank, entry->record.x.dim(1));
+  std::unique_ptr<RecurrentEntry<T>> entry = take_call(this->net(), tape);
+  const StateParts<T> parts(this->net().options(), entry->rank, entry->record.x.dim(1));
   const auto [h, c] = parts.join("Recurrent::backward", grads.states);
   const RecurrentOutputGradients<T> of_net{.output = grads.output, .h_n = h.view(), .c_n = c.view()};
-  check_gradients(net_->options(), *entry, of_net);
-  RecurrentInputGradients<T> result = backward_entry(*net_, *entry, of_net, parameters, options);
+  check_gradients(this->net().options(), *entry, of_net);
+  RecurrentInputGradients<T> result = backward_entry(this->net(), *entry, of_net, parameters, options);
   std::vector<Tensor<T>> states = parts.part(result.h0, result.c0);
   return {std::move(result.x), std::move(states)};
-}
-
-template <class T>
-std::vector<ParameterInfo> Recurrent<T>::parameters() const {
-  return net_->parameters();
-}
-template <class T>
-std::size_t Recurrent<T>::output_size(std::size_t input_size) const {
-  return net_->output_size(input_size);
-}
-template <class T>
-double Recurrent<T>::flops_per_step(std::size_t) const {
-  return net_->flops_per_step();
-}
-template <class T>
-SequenceOutput<T> Recurrent<T>::run(const Sequence<T>& in, const RunOptions& options) const {
-  return net_->run(in, options);
-}
-template <class T>
-std::unique_ptr<Stepper<T>> Recurrent<T>::stepper(std::size_t batch, std::size_t input_size) const {
-  return net_->stepper(batch, input_size);
-}
-template <class T>
-SequenceOutput<T> Recurrent<T>::record(const Sequence<T>& in, Tape& tape,
-                                       const RecordOptions& options) const {
-  return record_recurrent(*net_, in, tape, options);
-}
-template <class T>
-Tensor<T> Recurrent<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
-                                 const BackwardOptions& options) const {
-  return recurrent_backward(*net_, grad, tape, parameters, options);
-}
-template <class T>
-void Recurrent<T>::load(const StateDict<T>& weights) {
-  net_ = std::make_unique<const RecurrentNet<T>>(net_->options(), weights, net_->prefix());
 }
 
 template class Recurrent<float>;

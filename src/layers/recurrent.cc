@@ -61,186 +61,46 @@ RecurrentOptions net_options(const RNNOptions& options) {
 }  // namespace
 
 template <class T>
-LSTM<T>::LSTM(const LSTMOptions& options, const StateDict<T>& weights, const std::string& prefix)
-    : options_(options),
-      net_(std::make_unique<const RecurrentNet<T>>(net_options(options), weights, prefix)) {}
-template <class T>
-LSTM<T>::~LSTM() = default;
-template <class T>
-LSTM<T>::LSTM(LSTM&&) noexcept = default;
-template <class T>
-LSTM<T>& LSTM<T>::operator=(LSTM&&) noexcept = default;
+RNNBase<T>::RNNBase(std::unique_ptr<const RecurrentNet<T>> net, bool batch_first) noexcept
+    : RecurrentModule<T>(std::move(net)), batch_first_(batch_first) {}
 
 template <class T>
-RecurrentOutput<T> LSTM<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
-                                    RecurrentOutput<T>&& reuse) const {
-  return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
+RecurrentOutput<T> RNNBase<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
+                                       RecurrentOutput<T>&& reuse) const {
+  return this->net().forward(x, in, layout_of(batch_first_), nullptr, std::move(reuse));
 }
 template <class T>
-RecurrentOutput<T> LSTM<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
-                                   const RecordOptions& options) const {
-  return record_call(*net_, x, in, layout_of(options_.batch_first), tape, options);
+RecurrentOutput<T> RNNBase<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
+                                      const RecordOptions& options) const {
+  return record_call(this->net(), x, in, layout_of(batch_first_), tape, options);
 }
 template <class T>
-RecurrentInputGradients<T> LSTM<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
-                                             Parameters<T>& parameters,
-                                             const BackwardOptions& options) const {
-  return backward_call(*net_, grads, tape, parameters, options);
+RecurrentInputGradients<T> RNNBase<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
+                                                Parameters<T>& parameters,
+                                                const BackwardOptions& options) const {
+  return backward_call(this->net(), grads, tape, parameters, options);
 }
+
 template <class T>
-std::vector<ParameterInfo> LSTM<T>::parameters() const {
-  return net_->parameters();
-}
-template <class T>
-std::size_t LSTM<T>::output_size(std::size_t input_size) const {
-  return net_->output_size(input_size);
-}
-template <class T>
-double LSTM<T>::flops_per_step(std::size_t) const {
-  return net_->flops_per_step();
-}
-template <class T>
-SequenceOutput<T> LSTM<T>::run(const Sequence<T>& in, const RunOptions& options) const {
-  return net_->run(in, options);
-}
-template <class T>
-std::unique_ptr<Stepper<T>> LSTM<T>::stepper(std::size_t batch, std::size_t input_size) const {
-  return net_->stepper(batch, input_size);
-}
-template <class T>
-SequenceOutput<T> LSTM<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
-  return record_recurrent(*net_, in, tape, options);
-}
-template <class T>
-Tensor<T> LSTM<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
-                            const BackwardOptions& options) const {
-  return recurrent_backward(*net_, grad, tape, parameters, options);
-}
-template <class T>
-void LSTM<T>::load(const StateDict<T>& weights) {
-  net_ = std::make_unique<const RecurrentNet<T>>(net_options(options_), weights, net_->prefix());
-}
+LSTM<T>::LSTM(const LSTMOptions& options, const StateDict<T>& weights, const std::string& prefix)
+    : RNNBase<T>(std::make_unique<const RecurrentNet<T>>(net_options(options), weights, prefix),
+                 options.batch_first),
+      options_(options) {}
 
 template <class T>
 GRU<T>::GRU(const GRUOptions& options, const StateDict<T>& weights, const std::string& prefix)
-    : options_(options),
-      net_(std::make_unique<const RecurrentNet<T>>(net_options(options), weights, prefix)) {}
-template <class T>
-GRU<T>::~GRU() = default;
-template <class T>
-GRU<T>::GRU(GRU&&) noexcept = default;
-template <class T>
-GRU<T>& GRU<T>::operator=(GRU&&) noexcept = default;
-
-template <class T>
-RecurrentOutput<T> GRU<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
-                                   RecurrentOutput<T>&& reuse) const {
-  return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
-}
-template <class T>
-RecurrentOutput<T> GRU<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
-                                  const RecordOptions& options) const {
-  return record_call(*net_, x, in, layout_of(options_.batch_first), tape, options);
-}
-template <class T>
-RecurrentInputGradients<T> GRU<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
-                                            Parameters<T>& parameters, const BackwardOptions& options) const {
-  return backward_call(*net_, grads, tape, parameters, options);
-}
-template <class T>
-std::vector<ParameterInfo> GRU<T>::parameters() const {
-  return net_->parameters();
-}
-template <class T>
-std::size_t GRU<T>::output_size(std::size_t input_size) const {
-  return net_->output_size(input_size);
-}
-template <class T>
-double GRU<T>::flops_per_step(std::size_t) const {
-  return net_->flops_per_step();
-}
-template <class T>
-SequenceOutput<T> GRU<T>::run(const Sequence<T>& in, const RunOptions& options) const {
-  return net_->run(in, options);
-}
-template <class T>
-std::unique_ptr<Stepper<T>> GRU<T>::stepper(std::size_t batch, std::size_t input_size) const {
-  return net_->stepper(batch, input_size);
-}
-template <class T>
-SequenceOutput<T> GRU<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
-  return record_recurrent(*net_, in, tape, options);
-}
-template <class T>
-Tensor<T> GRU<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
-                           const BackwardOptions& options) const {
-  return recurrent_backward(*net_, grad, tape, parameters, options);
-}
-template <class T>
-void GRU<T>::load(const StateDict<T>& weights) {
-  net_ = std::make_unique<const RecurrentNet<T>>(net_options(options_), weights, net_->prefix());
-}
+    : RNNBase<T>(std::make_unique<const RecurrentNet<T>>(net_options(options), weights, prefix),
+                 options.batch_first),
+      options_(options) {}
 
 template <class T>
 RNN<T>::RNN(const RNNOptions& options, const StateDict<T>& weights, const std::string& prefix)
-    : options_(options),
-      net_(std::make_unique<const RecurrentNet<T>>(net_options(options), weights, prefix)) {}
-template <class T>
-RNN<T>::~RNN() = default;
-template <class T>
-RNN<T>::RNN(RNN&&) noexcept = default;
-template <class T>
-RNN<T>& RNN<T>::operator=(RNN&&) noexcept = default;
+    : RNNBase<T>(std::make_unique<const RecurrentNet<T>>(net_options(options), weights, prefix),
+                 options.batch_first),
+      options_(options) {}
 
-template <class T>
-RecurrentOutput<T> RNN<T>::forward(TensorView<const T> x, const RecurrentInput<T>& in,
-                                   RecurrentOutput<T>&& reuse) const {
-  return net_->forward(x, in, layout_of(options_.batch_first), nullptr, std::move(reuse));
-}
-template <class T>
-RecurrentOutput<T> RNN<T>::record(TensorView<const T> x, const RecurrentInput<T>& in, Tape& tape,
-                                  const RecordOptions& options) const {
-  return record_call(*net_, x, in, layout_of(options_.batch_first), tape, options);
-}
-template <class T>
-RecurrentInputGradients<T> RNN<T>::backward(const RecurrentOutputGradients<T>& grads, Tape& tape,
-                                            Parameters<T>& parameters, const BackwardOptions& options) const {
-  return backward_call(*net_, grads, tape, parameters, options);
-}
-template <class T>
-std::vector<ParameterInfo> RNN<T>::parameters() const {
-  return net_->parameters();
-}
-template <class T>
-std::size_t RNN<T>::output_size(std::size_t input_size) const {
-  return net_->output_size(input_size);
-}
-template <class T>
-double RNN<T>::flops_per_step(std::size_t) const {
-  return net_->flops_per_step();
-}
-template <class T>
-SequenceOutput<T> RNN<T>::run(const Sequence<T>& in, const RunOptions& options) const {
-  return net_->run(in, options);
-}
-template <class T>
-std::unique_ptr<Stepper<T>> RNN<T>::stepper(std::size_t batch, std::size_t input_size) const {
-  return net_->stepper(batch, input_size);
-}
-template <class T>
-SequenceOutput<T> RNN<T>::record(const Sequence<T>& in, Tape& tape, const RecordOptions& options) const {
-  return record_recurrent(*net_, in, tape, options);
-}
-template <class T>
-Tensor<T> RNN<T>::backward(TensorView<const T> grad, Tape& tape, Parameters<T>& parameters,
-                           const BackwardOptions& options) const {
-  return recurrent_backward(*net_, grad, tape, parameters, options);
-}
-template <class T>
-void RNN<T>::load(const StateDict<T>& weights) {
-  net_ = std::make_unique<const RecurrentNet<T>>(net_options(options_), weights, net_->prefix());
-}
-
+template class RNNBase<float>;
+template class RNNBase<double>;
 template class LSTM<float>;
 template class LSTM<double>;
 template class GRU<float>;

@@ -269,10 +269,9 @@ std::vector<CellWork> cell_works(const RecurrentOptions& options) {
 
 template <class T>
 std::vector<CellWork> cell_works(const Module<T>& module) {
-  if (const auto* lstm = dynamic_cast<const LSTM<T>*>(&module)) return cell_works(lstm->net().options());
-  if (const auto* gru = dynamic_cast<const GRU<T>*>(&module)) return cell_works(gru->net().options());
-  if (const auto* rnn = dynamic_cast<const RNN<T>*>(&module)) return cell_works(rnn->net().options());
   if (const auto* custom = dynamic_cast<const Recurrent<T>*>(&module)) return works_of(custom->options());
+  const auto* recurrent = dynamic_cast<const RecurrentModule<T>*>(&module);
+  if (recurrent != nullptr) return cell_works(recurrent->net().options());
   return {};
 }
 

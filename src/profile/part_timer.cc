@@ -80,15 +80,7 @@ std::size_t PartTimer::add_part(const Module<T>& module, std::size_t steps, std:
 }
 
 template <class T>
-std::size_t PartTimer::add_part(const LSTMCell<T>& cell, std::size_t batch) {
-  return state_->add_cell(cell.net(), batch);
-}
-template <class T>
-std::size_t PartTimer::add_part(const GRUCell<T>& cell, std::size_t batch) {
-  return state_->add_cell(cell.net(), batch);
-}
-template <class T>
-std::size_t PartTimer::add_part(const RNNCell<T>& cell, std::size_t batch) {
+std::size_t PartTimer::add_part(const RNNCellBase<T>& cell, std::size_t batch) {
   return state_->add_cell(cell.net(), batch);
 }
 
@@ -154,11 +146,7 @@ ProfileReport profile_parts(PartTimer& timer, const std::function<void()>& run,
 
 template std::size_t PartTimer::add_part(const Module<float>&, std::size_t, std::size_t, std::size_t);
 template std::size_t PartTimer::add_part(const Module<double>&, std::size_t, std::size_t, std::size_t);
-template std::size_t PartTimer::add_part(const LSTMCell<float>&, std::size_t);
-template std::size_t PartTimer::add_part(const LSTMCell<double>&, std::size_t);
-template std::size_t PartTimer::add_part(const GRUCell<float>&, std::size_t);
-template std::size_t PartTimer::add_part(const GRUCell<double>&, std::size_t);
-template std::size_t PartTimer::add_part(const RNNCell<float>&, std::size_t);
-template std::size_t PartTimer::add_part(const RNNCell<double>&, std::size_t);
+template std::size_t PartTimer::add_part(const RNNCellBase<float>&, std::size_t);
+template std::size_t PartTimer::add_part(const RNNCellBase<double>&, std::size_t);
 
 }  // namespace sluice
