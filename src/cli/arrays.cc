@@ -74,7 +74,9 @@ void print_summary(const std::string& name, TensorView<const T> array) {
 void Outputs::expect(const std::string& path) {
   if (path.empty()) return;
   std::error_code error;
-  const std::string place = std::filesystem::weakly_canonical(path, error).string();
+  // Absolute first: of what is not there yet "a" would stay as it is, and "./a" become absolute.
+  const std::string place =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error).string();
   const bool is_device = std::filesystem::is_character_file(path, error);
   if (!is_device && std::find(paths_.begin(), paths_.end(), place) != paths_.end()) {
     throw UsageError(path + " is named for two outputs");

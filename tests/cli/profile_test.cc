@@ -164,7 +164,10 @@ TEST_F(Profile, RefusesWrongUsage) {
   expect_error(program(base + "--shape 3,1 --live"), 2, "--live needs a terminal");
   expect_error(program(base + "--shape 3,1 --live --json r.json"), 2, "--live writes no file");
   expect_error(program(base + "--shape 3,1 --repeat 0"), 2, "--repeat");
-  expect_error(program(base + "--shape 3,1 --json a.json --html a.json"), 2, "named for two outputs");
+  for (const char* same : {"a.json", "./a.json", "\"$PWD/a.json\""}) {
+    expect_error(program(base + "--shape 3,1 --json a.json --html " + same), 2, "named for two outputs");
+    expect_error(program(base + "--shape 3,1 --json " + same + " --html a.json"), 2, "named for two outputs");
+  }
 }
 
 TEST_F(Profile, RefusesBadDataAndLeavesNoFile) {
