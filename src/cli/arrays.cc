@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "cli/commands.h"
+#include "io/mapped_file.h"
 #include "io/npy_format.h"
 #include "sluice/error.h"
 
@@ -51,6 +52,11 @@ std::vector<std::int64_t> load_lengths(const std::string& path, std::size_t rows
                     std::to_string(steps));
   }
   return lengths;
+}
+
+std::string read_text(const std::string& path) {
+  const MappedFile file(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
 template <class T>

@@ -5,9 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <thread>
@@ -92,12 +90,13 @@ std::pair<std::size_t, std::size_t> steps_and_rows(const std::string& text) {
 }
 
 ProfileReport load_report(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw FileError(path + ": cannot be opened");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) throw FileError(path + ": cannot be read");
+  const std::string text = read_text(path);
   try {
-    return profile_from_json(text);
+    ProfileReport report = profile_from_json(text);
+    if (!(report.seconds_min > 0)) {
+      throw Error("profile.seconds_per_run.min is null or 0, expected more than 0");
+    }
+    return report;
   } catch (const Error& error) {
     throw FileError(path + ": " + error.what());
   }

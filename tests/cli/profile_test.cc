@@ -178,6 +178,16 @@ TEST_F(Profile, RefusesBadDataAndLeavesNoFile) {
   expect_error(program("profile lstm.safetensors --shape 3,1 --compare bad.json --json r.json"), 1,
                "bad.json: profile.schema is 2, expected 1");
   expect_error(program("profile lstm.safetensors --shape 3,1 --compare none.json"), 1, "none.json");
+  expect_error(program("profile lstm.safetensors --shape 3,1 --compare ."), 1,
+               ".: is a folder, expected a file");
+  Json no_time = Json::parse(profile_json(testing::sample_profile()));
+  for (const Json& least : {Json(nullptr), Json(0)}) {
+    no_time["seconds_per_run"]["min"] = least;
+    write_file(program.folder / "bad.json", no_time.dump());
+    // Before the model is opened.
+    expect_error(program("profile none.safetensors --shape 3,1 --compare bad.json"), 1,
+                 "bad.json: profile.seconds_per_run.min is ");
+  }
   save_npy(program.folder / "wide.npy", pattern<float>({4, 1, kInput + 1}, 5).view());
   expect_error(program("profile lstm.safetensors --input wide.npy --json r.json"), 1,
                "wide.npy: x is [4, 1, 4]");
