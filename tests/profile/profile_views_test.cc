@@ -325,5 +325,24 @@ TEST(ProfileCompare, SaysByHowMuchTheSecondIsSlower) {
                   "the runs took 0 s");
 }
 
+TEST(ProfileCompare, SaysWhatElseChanged) {
+  const ProfileReport before = sample_profile();
+  const auto differences = [&](const ProfileReport& after) {
+    const std::string table = compare_profiles(before, after).table;
+    return table.substr(0, table.find("  before  "));
+  };
+  const std::string same = differences(before);
+  EXPECT_EQ(same.find(':'), std::string::npos) << same;
+  ProfileReport after = before;
+  after.machine.flops *= 1.09;
+  EXPECT_EQ(differences(after), same);
+  after.machine.flops = before.machine.flops / 2;
+  after.is_random_data = true;
+  after.valid_share = 0.25;
+  expect_contains(differences(after), "steps within lengths: 100.0 % before, 25.0 % after\n");
+  expect_contains(differences(after), "data: given before, drawn at random after\n");
+  expect_contains(differences(after), "machine's peak: 452 GFLOP/s before, 226 GFLOP/s after\n");
+}
+
 }  // namespace
 }  // namespace sluice
