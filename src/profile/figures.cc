@@ -10,6 +10,9 @@
 namespace sluice {
 namespace {
 
+// Where nothing else runs the median is 10 to 15 % above the least.
+constexpr double kUnsteady = 1.3;
+
 // Three digits: "1.23", "12.3", "123".
 std::string three_digits(double value) {
   const double size = std::abs(value);
@@ -83,6 +86,12 @@ std::string conditions_text(const ProfileReport& report) {
   }
   return text + counted(static_cast<std::size_t>(report.threads), "thread") + ", " +
          counted(report.repeat, "run");
+}
+
+std::string unsteady_text(const ProfileReport& report) {
+  if (!(report.seconds_min > 0) || report.seconds_median <= kUnsteady * report.seconds_min) return "";
+  return "unsteady: the median run took " + text_of("%.1f", report.seconds_median / report.seconds_min) +
+         " times the least; other programs may be running";
 }
 
 std::string gate_name(const GateReport& gate) {

@@ -32,6 +32,7 @@ p { margin: 4px 0 } .quiet, figcaption, caption { color: #59636e; font-size: 13p
 .tile { border: 1px solid #d0d7de; border-radius: 8px; padding: 10px 14px }
 .tile b { display: block; font-size: 20px; font-weight: 600 }
 .tile span { color: #59636e; font-size: 13px }
+.tiles ~ p { margin-top: 12px } .unsteady { color: #9a3f00 }
 .advice { list-style: none; margin: 0; padding: 0; display: grid; gap: 10px }
 .advice li { border-left: 3px solid #0072b2; background: #f6f8fa; border-radius: 0 6px 6px 0; padding: 8px 14px }
 .mark { font-size: 12px; border: 1px solid currentColor; border-radius: 9px; padding: 0 7px; margin-left: 6px;
@@ -58,7 +59,7 @@ footer { margin-top: 48px }
   body { background: #0d1117; color: #e6edf3 }
   .quiet, figcaption, caption, .tile span { color: #9198a1 }
   .tile, th, td { border-color: #30363d } .advice li { background: #161b22; border-color: #56b4e9 }
-  .mark { color: #2fbf94 }
+  .mark { color: #2fbf94 } .unsteady { color: #f0955a }
 }
 )";
 
@@ -112,6 +113,9 @@ std::string head_of(const ProfileReport& report) {
                  "instructions a cycle, " + rate_text(report.hardware.cache_misses, " cache misses a run"));
   }
   html += "</div>\n";
+  if (const std::string unsteady = unsteady_text(report); !unsteady.empty()) {
+    html += "<p class=\"unsteady\">" + xml_text(unsteady) + "</p>\n";
+  }
   if (!report.hardware.why_not.empty()) {
     html += "<p class=\"quiet\">No hardware counters: " + xml_text(report.hardware.why_not) + "</p>\n";
   }

@@ -119,6 +119,9 @@ std::string profile_table(const ProfileReport& report, bool with_color) {
   }
   if (report.load_seconds > 0) text += "; loaded in " + seconds_text(report.load_seconds);
   text += '\n';
+  if (const std::string unsteady = unsteady_text(report); !unsteady.empty()) {
+    text += "  " + styled(unsteady, kBold, with_color) + "\n";
+  }
   if (report.bound.seconds > 0) {
     text += std::string("  ") + percent_text(report.share_of_bound) + " of the bound, " +
             seconds_text(report.bound.seconds) + " by " + plain_text(report.bound.by) + "\n";

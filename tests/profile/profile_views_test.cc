@@ -218,6 +218,17 @@ TEST(ProfileTable, NamesEveryPartWithItsFigures) {
                   "5.00 M cycles, 12.0 M instructions (2.40 a cycle), 300  cache");
 }
 
+TEST(ProfileTable, AndPageSayThatTheMachineWasUnsteady) {
+  const std::string warning = "unsteady: the median run took ";
+  ProfileReport report = sample_profile();
+  EXPECT_EQ(profile_table(report, false).find(warning), std::string::npos);
+  EXPECT_EQ(profile_html(report).find(warning), std::string::npos);
+  report.seconds_median = 1.6 * report.seconds_min;
+  const std::string whole = warning + "1.6 times the least; other programs may be running";
+  expect_contains(profile_table(report, false), "\n  " + whole + "\n");
+  expect_contains(profile_html(report), "<p class=\"unsteady\">" + whole + "</p>");
+}
+
 TEST(ProfileTable, NamesFromFilesMoveNoCursor) {
   ProfileReport report = sample_profile();
   report.parts[0].name = "a\x1b[2Jb";
