@@ -88,8 +88,10 @@ std::string conditions_text(const ProfileReport& report) {
          counted(report.repeat, "run");
 }
 
+bool is_unsteady(double least, double median) { return least > 0 && median > kUnsteady * least; }
+
 std::string unsteady_text(const ProfileReport& report) {
-  if (!(report.seconds_min > 0) || report.seconds_median <= kUnsteady * report.seconds_min) return "";
+  if (!is_unsteady(report.seconds_min, report.seconds_median)) return "";
   return "unsteady: the median run took " + text_of("%.1f", report.seconds_median / report.seconds_min) +
          " times the least; other programs may be running";
 }

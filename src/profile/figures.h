@@ -31,6 +31,8 @@ std::string gate_name(const GateReport& gate);
 std::string counted(std::size_t n, std::string_view what);
 /// "float32, 100 steps of 1 row of 64 features, 1 thread, 20 runs"; parts of a program have no shape.
 std::string conditions_text(const ProfileReport& report);
+/// Whether a machine did so much else that the median of its runs is far from the least.
+bool is_unsteady(double least, double median);
 /// "unsteady: the median run took 1.6 times the least; other programs may be running", or nothing.
 std::string unsteady_text(const ProfileReport& report);
 
