@@ -144,7 +144,8 @@ std::string times_of(const ProfileReport& report) {
   std::vector<Row> rows;
   for_each_part(report.parts, [&](const PartReport& part, std::size_t) {
     const auto figure_or_dash = [](double value, const std::string& text) { return value > 0 ? text : "-"; };
-    Row row{part.name, part.type, seconds_text(part.seconds_min), seconds_text(part.seconds_median)};
+    Row row{part.name, part.type, part.threads > 0 ? std::to_string(part.threads) : "-",
+            seconds_text(part.seconds_min), seconds_text(part.seconds_median)};
     for (const double seconds : part.phases) row.push_back(figure_or_dash(seconds, seconds_text(seconds)));
     const double bound = part.bound.seconds;
     row.push_back(figure_or_dash(bound, seconds_text(bound)));
@@ -154,9 +155,9 @@ std::string times_of(const ProfileReport& report) {
     row.push_back(figure_or_dash(part.gates_per_second, text_of("%.2f", part.elements_per_cycle)));
     rows.push_back(std::move(row));
   });
-  html += table("A run by parts: least and median time, phases, bound",
-                {"part", "type", "least", "median", "input", "recurrent", "gates", "waiting", "other",
-                 "bound", "by", "share", "activations", "a cycle"},
+  html += table("A run by parts: threads of recurrent layers, least and median time, phases, bound",
+                {"part", "type", "threads", "least", "median", "input", "recurrent", "gates", "waiting",
+                 "other", "bound", "by", "share", "activations", "a cycle"},
                 rows);
   rows.clear();
   const MachineLimits& machine = report.machine;

@@ -69,6 +69,8 @@ TEST_F(Profile, WritesEachView) {
   EXPECT_GT(report.at("seconds_per_run").at("min"), 0);
   EXPECT_GT(report.at("bound_seconds"), 0);
   ASSERT_EQ(report.at("modules").size(), 1u);
+  EXPECT_EQ(report.at("modules").at(0).at("threads"), 1);  // too small for two
+  EXPECT_EQ(report.at("modules").at(0).at("parts").at(0).at("threads"), 1);
   EXPECT_GT(report.at("modules").at(0).at("phases").at("gates"), 0);
   EXPECT_GT(report.at("modules").at(0).at("bound_seconds"), 0);
   EXPECT_GT(report.at("modules").at(0).at("parts").at(0).at("share_of_bound"), 0);
@@ -139,6 +141,8 @@ TEST_F(Profile, MeasuresItsAdvice) {
   expect_ok(program(words + "--json r.json"));
   ASSERT_EQ(rows("r.json").size(), 1u);
   EXPECT_EQ(rows("r.json")[0].at("is_measured"), false);
+  EXPECT_EQ(json("r.json").at("modules").at(0).at("type"), "Embedding");
+  EXPECT_EQ(json("r.json").at("modules").at(0).at("threads"), 0);  // not counted
   expect_ok(program(words + "--try --json tried.json"));
   for (const Json& advice : rows("tried.json")) {
     EXPECT_EQ(advice.at("is_measured"), true);

@@ -84,6 +84,7 @@ TEST(ProfileJson, ComesBackWithEveryFigure) {
   ASSERT_EQ(back.parts[1].parts.size(), 2u);
   EXPECT_EQ(back.parts[1].phases, report.parts[1].phases);
   EXPECT_EQ(back.parts[1].parts[1].name, "rnn l1");
+  EXPECT_EQ(back.parts[1].threads, 2u);
   EXPECT_EQ(back.parts[1].ns_per_gate, 3.02);
   EXPECT_EQ(back.parts[1].elements_per_cycle, 0.09);
   ASSERT_EQ(back.gates.size(), 8u);
@@ -216,6 +217,17 @@ TEST(ProfileTable, NamesEveryPartWithItsFigures) {
   report.hardware = {true, "", 5e6, 1.2e7, 300};
   expect_contains(profile_table(report, false),
                   "5.00 M cycles, 12.0 M instructions (2.40 a cycle), 300  cache");
+}
+
+TEST(ProfileTable, SaysHowManyThreadsWereTaken) {
+  ProfileReport report = sample_profile();
+  expect_contains(profile_table(report, false), "\n  sigmoid by itself, 2 threads    4.20 G   0.238 ns");
+  for (PartReport& part : report.parts) part.threads = std::min<std::size_t>(part.threads, 1);
+  const std::string table = profile_table(report, false);
+  expect_contains(table, " features, 1 of 2 threads in recurrent layers, 30 runs\n");
+  // As many threads beside them.
+  expect_contains(table, "\n  sigmoid by itself, 1 thread    2.10 G   0.476 ns");
+  expect_contains(table, "\n  tanh by itself, 1 thread       1.95 G   0.513 ns");
 }
 
 TEST(ProfileTable, AndPageSayThatTheMachineWasUnsteady) {
