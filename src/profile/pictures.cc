@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -279,54 +280,86 @@ std::string phases_picture(const ProfileReport& report, double width) {
   return picture(width, top, "Time of each part by phase", description, svg);
 }
 
-std::string timeline_picture(const ProfileReport& report, double width) {
-  std::vector<TraceSpan> spans = report.trace;
+namespace {
+
+// Part of a trace: what lies within, some of it over the ends, and the threads of the whole.
+struct TimeWindow {
+  double begin = 0, end = 0;
+  std::vector<TraceSpan> spans;
+  std::vector<std::size_t> threads;
+};
+
+// As early as may be, so that each thread has half of its share of `most` spans; one thread may be far ahead
+// of another that waited for a processor.
+TimeWindow time_window(std::vector<TraceSpan> spans, std::size_t most) {
   std::stable_sort(spans.begin(), spans.end(),
                    [](const TraceSpan& a, const TraceSpan& b) { return a.begin < b.begin; });
-  const std::size_t most = width < 500 ? 150 : 400;  // more would be thinner than a pixel
-  if (spans.size() > most) spans.resize(most);
-  if (spans.empty()) return "";
-  std::vector<std::size_t> threads;
-  double end = spans[0].begin;
-  for (const TraceSpan& span : spans) {
-    threads.push_back(span.thread);
-    end = std::max(end, span.begin + span.seconds);
+  std::map<std::size_t, std::size_t> counts;  // by thread
+  for (const TraceSpan& span : spans) counts[span.thread] = 0;
+  TimeWindow window;
+  for (const auto& [thread, count] : counts) window.threads.push_back(thread);
+  std::size_t first = 0, best = 0;
+  for (std::size_t last = 0; last < spans.size(); ++last) {
+    ++counts[spans[last].thread];
+    if (last + 1 < std::min(most, spans.size())) continue;
+    if (last >= most) --counts[spans[last - most].thread];
+    std::size_t fewest = most;
+    for (const auto& [thread, count] : counts) fewest = std::min(fewest, count);
+    if (fewest <= best) continue;
+    best = fewest;
+    first = last + 1 - std::min(most, spans.size());
+    if (best >= most / (2 * counts.size())) break;
   }
-  std::sort(threads.begin(), threads.end());
-  threads.erase(std::unique(threads.begin(), threads.end()), threads.end());
-  const double first = spans[0].begin;
-  if (!(end > first)) return "";
+  if (spans.empty()) return window;
+  window.begin = spans[first].begin;
+  for (const TraceSpan& span : spans) window.end = std::max(window.end, span.begin + span.seconds);
+  if (spans.size() - first > most) window.end = spans[first + most].begin;
+  std::erase_if(spans, [&](const TraceSpan& span) {
+    return span.begin >= window.end || span.begin + span.seconds <= window.begin;
+  });
+  window.spans = std::move(spans);
+  return window;
+}
+
+}  // namespace
+
+std::string timeline_picture(const ProfileReport& report, double width) {
+  // More would be thinner than a pixel.
+  const TimeWindow window = time_window(report.trace, width < 500 ? 150 : 400);
+  if (!(window.end > window.begin)) return "";
   const double left = 58, right = width - 12, row = 24, top = 8;
-  const double bottom = top + row * static_cast<double>(threads.size());
-  const double unit = end - first < 1e-3 ? 1e6 : 1e3;
-  const Axis x(0, (end - first) * unit, left, right, false);
+  const double bottom = top + row * static_cast<double>(window.threads.size());
+  const double unit = window.end - window.begin < 1e-3 ? 1e6 : 1e3;
+  const Axis x(0, (window.end - window.begin) * unit, left, right, false);
   SvgElements svg;
-  for (const double tick : x.ticks((end - first) * unit * 70 / (right - left))) {
+  for (const double tick : x.ticks((window.end - window.begin) * unit * 70 / (right - left))) {
     svg.line("grid", x(tick), top, x(tick), bottom);
     svg.text(x(tick), bottom + 16, kAnchorMiddle, text_of("%.10g", tick));
   }
   svg.text(right, bottom + 32, kAnchorEnd, unit == 1e6 ? "microseconds" : "milliseconds");
-  for (std::size_t i = 0; i < threads.size(); ++i) {
+  for (std::size_t i = 0; i < window.threads.size(); ++i) {
     svg.text(left - 6, top + row * static_cast<double>(i) + 15, kAnchorEnd,
-             "thread " + std::to_string(threads[i]));
+             "thread " + std::to_string(window.threads[i]));
   }
-  for (const TraceSpan& span : spans) {
-    const auto at = std::lower_bound(threads.begin(), threads.end(), span.thread) - threads.begin();
+  for (const TraceSpan& span : window.spans) {
+    const auto at =
+        std::lower_bound(window.threads.begin(), window.threads.end(), span.thread) - window.threads.begin();
     std::string kind = "other";
     for (std::size_t i = 0; i < kPhases; ++i) {
       const std::string_view phase = phase_name(static_cast<Phase>(i));
       if (span.name.ends_with(phase)) kind = phase;
     }
-    svg << "  <rect class=\"" << kind << "\" x=\"" << x((span.begin - first) * unit) << "\" y=\""
-        << top + row * static_cast<double>(at) + 2 << "\" width=\""
-        << std::max(x((span.begin - first + span.seconds) * unit) - x((span.begin - first) * unit) - 0.3, 0.4)
+    const double begin = x((std::max(span.begin, window.begin) - window.begin) * unit);
+    const double end = x((std::min(span.begin + span.seconds, window.end) - window.begin) * unit);
+    svg << "  <rect class=\"" << kind << "\" x=\"" << begin << "\" y=\""
+        << top + row * static_cast<double>(at) + 2 << "\" width=\"" << std::max(end - begin - 0.3, 0.4)
         << "\" height=\"" << row - 4 << "\"><title>"
         << xml_text(span.name + ", step " + std::to_string(span.step) + ": " + seconds_text(span.seconds))
         << "</title></rect>\n";
   }
-  return picture(width, bottom + 38, "The first steps, one row a thread",
-                 "Spans of time by phase: " + std::to_string(spans.size()) + " of them, in " +
-                     seconds_text(end - first) + ".",
+  return picture(width, bottom + 38, "Steps as they went, one row a thread",
+                 "Spans of time by phase: " + std::to_string(window.spans.size()) + " of them, in " +
+                     seconds_text(window.end - window.begin) + ".",
                  svg);
 }
 

@@ -155,7 +155,7 @@ std::string times_of(const ProfileReport& report) {
     row.push_back(figure_or_dash(part.gates_per_second, text_of("%.2f", part.elements_per_cycle)));
     rows.push_back(std::move(row));
   });
-  html += table("A run by parts: threads of recurrent layers, least and median time, phases, bound",
+  html += table("A run by parts: threads, least and median time, phases, bound",
                 {"part", "type", "threads", "least", "median", "input", "recurrent", "gates", "waiting",
                  "other", "bound", "by", "share", "activations", "a cycle"},
                 rows);
@@ -182,7 +182,7 @@ std::string timeline_of(const ProfileReport& report) {
   const std::string html =
       figure(report, timeline_picture, kWhole,
              "The colours are those of the phases above. sluice profile --trace has it all.");
-  return html.empty() ? html : "<section><h2>The first steps</h2>\n" + html + "</section>\n";
+  return html.empty() ? html : "<section><h2>Steps as they went</h2>\n" + html + "</section>\n";
 }
 
 std::string units_text(const std::vector<std::size_t>& units) {

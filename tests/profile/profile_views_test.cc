@@ -271,7 +271,7 @@ TEST(ProfileHtml, ShowsEachViewOnce) {
   expect_contains(html, "prefers-color-scheme: dark");
   EXPECT_EQ(count_of(html, "<title>Roofline"), 2u);  // wide and narrow
   EXPECT_EQ(count_of(html, "<title>Time of each part"), 2u);
-  EXPECT_EQ(count_of(html, "<title>The first steps"), 2u);
+  EXPECT_EQ(count_of(html, "<title>Steps as they went"), 2u);
   EXPECT_EQ(count_of(html, "<title>How far back"), 2u);
   EXPECT_EQ(count_of(html, "<title>Histogram of"), 8u);
   EXPECT_EQ(count_of(html, "<title>Heat map of"), 8u);
@@ -315,6 +315,27 @@ TEST(ProfileHtml, ShowsWhatThereIs) {
   EXPECT_EQ(html.find("<svg"), std::string::npos);
   EXPECT_EQ(html.find("gates do"), std::string::npos);
   EXPECT_EQ(roofline_svg(report), "");
+}
+
+// 300 spans of thread 1, a microsecond each, before the first of thread 0.
+TEST(ProfilePictures, TheTimelineHasEveryThread) {
+  ProfileReport report;
+  for (const std::size_t thread : {1u, 0u}) {
+    for (std::size_t i = 0; i < 300; ++i) {
+      const double begin = 1e-6 * static_cast<double>(i + (thread == 0 ? 300 : 0));
+      report.trace.push_back({"rnn l0 gates", thread, begin, 1e-6, i});
+    }
+  }
+  // Thread 1 waits as long, which is told at the end of it.
+  report.trace.push_back({"rnn l0 waiting", 1, 300e-6, 300e-6, 299});
+  const std::string narrow = timeline_picture(report, 350);
+  expect_contains(narrow, ">thread 0<");
+  expect_contains(narrow, ">thread 1<");
+  expect_contains(narrow, "rnn l0 gates, step 299: 1.00 us");  // of thread 1
+  expect_contains(narrow, "rnn l0 gates, step 36: 1.00 us");   // of thread 0: half of its share
+  EXPECT_EQ(count_of(narrow, "class=\"gates\""), 149u);
+  expect_contains(narrow, "<rect class=\"waiting\" x=\"268.5\" y=\"34.0\" width=\"69.2\"");  // to the end
+  expect_contains(narrow, "rnn l0 waiting, step 299: 300 us");
 }
 
 TEST(ProfilePictures, HeatIsTheMeanOfItsCells) {
