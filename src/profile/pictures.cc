@@ -51,9 +51,12 @@ constexpr std::size_t kMostLabels = 14;  // beside the roofline
 constexpr std::size_t kMostBars = 32;
 constexpr double kLetter = 6.2;  // the mean width of a letter of 11 pixels
 
+double width_of(const std::string& text) { return kLetter * static_cast<double>(text.size()); }
+
+// Parts differ at their ends: "rnn l0", "rnn l0 reverse".
 std::string shortened(const std::string& text, double width) {
   const auto fits = static_cast<std::size_t>(std::max(width / kLetter, 4.0));
-  return text.size() <= fits ? text : text.substr(0, fits - 2) + "..";
+  return text.size() <= fits ? text : ".." + text.substr(text.size() - fits + 2);
 }
 
 // An <svg> element; `title` and `description` are for those who do not see it.
@@ -152,7 +155,7 @@ void draw_roofs(const MachineLimits& machine, const Roofline& plot, SvgElements&
     named_at = x(reaches);
     const std::string name = level.name + " " + rate_text(level.bytes_per_second, "B/s");
     const double length = std::hypot(x(reaches) - x(from), begins - y(machine.flops));
-    if (length < kLetter * static_cast<double>(name.size()) + 12) continue;
+    if (length < width_of(name) + 12) continue;
     svg << "  <text transform=\"translate(" << x(from) + 14 * std::cos(angle) + 4 * std::sin(angle) << ' '
         << begins + 14 * std::sin(angle) - 4 * std::cos(angle) << ") rotate(" << angle * 180 / M_PI << ")\">"
         << xml_text(name) << "</text>\n";
@@ -195,26 +198,39 @@ std::string roofline_picture(const ProfileReport& report, double width) {
   SvgElements svg;
   draw_axes(plot, width < 500, svg);
   draw_roofs(report.machine, plot, svg);
-  std::vector<double> labels;
-  labels.reserve(dots.size());
-  for (const Dot& dot : dots) labels.push_back(plot.y(dot.y));
-  spread(labels, plot.top + 14, plot.bottom - 4, 17);
+  std::vector<double> places;
+  places.reserve(dots.size());
+  for (const Dot& dot : dots) places.push_back(plot.y(dot.y));
+  spread(places, plot.top + 14, plot.bottom - 4, 17);
+  const auto share_of = [](const Dot& dot) { return dot.share > 0 ? percent_text(dot.share) : ""; };
+  // Beside the plot, or, where one of them is too long, numbers there and the names below.
+  const double right = plot.right + 12;
+  const bool is_numbered = std::any_of(dots.begin(), dots.end(), [&](const Dot& dot) {
+    return right + width_of(dot.name + " " + share_of(dot)) > width;
+  });
   std::string description;
   for (std::size_t i = 0; i < dots.size(); ++i) {
     const double x = plot.x(dots[i].x), y = plot.y(dots[i].y);
     svg << "  <polyline class=\"lead\" points=\"" << x << ',' << y << ' ' << plot.right + 4 << ','
-        << labels[i] << ' ' << plot.right + 8 << ',' << labels[i] << "\"/>\n";
+        << places[i] << ' ' << plot.right + 8 << ',' << places[i] << "\"/>\n";
   }
+  double bottom = height;
   for (std::size_t i = 0; i < dots.size(); ++i) {
-    const std::string share = dots[i].share > 0 ? percent_text(dots[i].share) : "";
+    const std::string number = std::to_string(i + 1);
     svg << "  <circle class=\"dot\" cx=\"" << plot.x(dots[i].x) << "\" cy=\"" << plot.y(dots[i].y)
         << "\" r=\"4.5\"/>\n";
-    const double room = width - plot.right - 12 - kLetter * static_cast<double>(share.size() + 1);
-    svg.text(plot.right + 12, labels[i] + 4, "class=\"name\"", shortened(dots[i].name, room) + " " + share);
+    svg.text(right, places[i] + 4, "class=\"name\"",
+             (is_numbered ? number + ":" : dots[i].name) + " " + share_of(dots[i]));
+    if (is_numbered) {
+      svg.text(plot.left, bottom + 8, "class=\"name\"",
+               number + ": " + shortened(dots[i].name, width - plot.left - kLetter * 4));
+      bottom += 17;
+    }
     description += dots[i].name + ": " + rate_text(dots[i].y, "FLOP/s") + " at " +
-                   text_of("%.3g", dots[i].x) + " operations a byte, " + share + " of its bound. ";
+                   text_of("%.3g", dots[i].x) + " operations a byte, " + share_of(dots[i]) +
+                   " of its bound. ";
   }
-  return picture(width, height, "Roofline: how near each part is to the machine's limits", description, svg);
+  return picture(width, bottom, "Roofline: how near each part is to the machine's limits", description, svg);
 }
 
 std::string roofline_svg(const ProfileReport& report) {
@@ -251,13 +267,13 @@ std::string phases_picture(const ProfileReport& report, double width) {
     svg << "  <rect class=\"" << name << "\" x=\"" << at
         << "\" y=\"4\" width=\"10\" height=\"10\" rx=\"2\"/>\n";
     svg.text(at + 14, 13, kAnchorStart, name);
-    at += 26 + kLetter * static_cast<double>(name.size());
+    at += 26 + width_of(name);
   }
   double top = 26;
   for (const Bar& bar : bars) {
     const std::string time =
         seconds_text(bar.seconds) + ", " + percent_text(bar.seconds / report.seconds_median);
-    const double room = width - bar.indent - kLetter * static_cast<double>(time.size()) - 16;
+    const double room = width - bar.indent - width_of(time) - 16;
     svg.text(bar.indent + 4, top + 11, "class=\"name\"", shortened(bar.name, room));
     svg.text(width - 4, top + 11, kAnchorEnd, time);
     const double scale = (width - 8 - bar.indent) / longest;

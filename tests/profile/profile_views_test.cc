@@ -317,6 +317,22 @@ TEST(ProfileHtml, ShowsWhatThereIs) {
   EXPECT_EQ(roofline_svg(report), "");
 }
 
+TEST(ProfilePictures, TheRooflineHasEveryName) {
+  ProfileReport report = sample_profile();
+  const std::string beside = roofline_picture(report, 350);
+  expect_contains(beside, ">rnn l0 64.8 %<");
+  EXPECT_EQ(beside.find(">1: "), std::string::npos);
+  // What has no room beside the plot stands below it.
+  report.parts[1].parts[0].name = "encoder.rnn l0 reverse";
+  const std::string below = roofline_picture(report, 350);
+  expect_contains(below, ">3: 64.8 %<");
+  expect_contains(below, ">3: encoder.rnn l0 reverse<");
+  expect_contains(below, ">5: head<");
+  expect_contains(below, "viewBox=\"0 0 350.0 405.0\"");  // five lines more
+  report.parts[1].parts[0].name = std::string(100, 'a') + ".rnn l0 reverse";
+  expect_contains(roofline_picture(report, 350), "a.rnn l0 reverse<");
+}
+
 // 300 spans of thread 1, a microsecond each, before the first of thread 0.
 TEST(ProfilePictures, TheTimelineHasEveryThread) {
   ProfileReport report;
