@@ -41,6 +41,11 @@ std::string differences(const ProfileReport& before, const ProfileReport& after)
   if (was > kSamePeak * is || is > kSamePeak * was) {
     compare("machine's peak", rate_text(was, "FLOP/s"), rate_text(is, "FLOP/s"));
   }
+  const auto note = [&](const char* when, const std::string& unsteady) {
+    if (!unsteady.empty()) text += std::string("  ") + when + ", " + unsteady + "\n";
+  };
+  note("before", unsteady_text(before));
+  note("after", unsteady_text(after));
   return text;
 }
 

@@ -399,9 +399,12 @@ TEST(ProfileCompare, SaysWhatElseChanged) {
   after.machine.flops = before.machine.flops / 2;
   after.is_random_data = true;
   after.valid_share = 0.25;
+  after.seconds_median = 2 * after.seconds_min;
   expect_contains(differences(after), "steps within lengths: 100.0 % before, 25.0 % after\n");
   expect_contains(differences(after), "data: given before, drawn at random after\n");
   expect_contains(differences(after), "machine's peak: 452 GFLOP/s before, 226 GFLOP/s after\n");
+  expect_contains(differences(after), "  after, unsteady: the median run took 2.0 times the least");
+  EXPECT_EQ(differences(after).find("before, unsteady"), std::string::npos);
 }
 
 }  // namespace
