@@ -5,7 +5,10 @@
 #include "sluice/sluice.h"
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 2) {
+    std::fputs("usage: 02_run_model MODEL.safetensors\n", stderr);
+    return 2;
+  }
   const auto model = sluice::load(argv[1]);
   sluice::Tensor<float> x({50, model.input_size()});  // 50 time steps
   for (std::size_t t = 0; t < x.dim(0); ++t) x(t, t % x.dim(1)) = 1;

@@ -11,7 +11,10 @@
 #include "sluice/sluice.h"
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 2) {
+    std::fputs("usage: 07_from_pytorch FOLDER\n", stderr);
+    return 2;
+  }
   const std::string folder = argv[1];
   try {
     const auto model = sluice::load(folder + "/tagger.safetensors");

@@ -10,7 +10,10 @@
 #include "sluice/sluice.h"
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 2) {
+    std::fputs("usage: 08_write_words MODEL.safetensors\n", stderr);
+    return 2;
+  }
   try {
     const auto model = sluice::load(argv[1]);
     auto stream = model.stream();

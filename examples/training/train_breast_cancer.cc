@@ -83,7 +83,10 @@ std::size_t count_right(const sluice::Model<float>& model, const Patients& patie
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 2) {
+    std::fputs("usage: train_breast_cancer breast_cancer.csv\n", stderr);
+    return 2;
+  }
   try {
     const Split patients = split(training::read_csv(argv[1], 1, kFeatures + 1));
     std::printf("Linear and Sigmoid, BCELoss\n");

@@ -53,7 +53,10 @@ double share_right(const sluice::Model<float>& model, const Batch& batch) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 2) {
+    std::fputs("usage: train_digits digits.csv\n", stderr);
+    return 2;
+  }
   try {
     const training::Table images = training::read_csv(argv[1], 0, kSide * kSide + 1);
     std::vector<std::size_t> training_rows, held_out_rows;

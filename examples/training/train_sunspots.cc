@@ -110,7 +110,10 @@ Years autoregression(const Years& years, std::size_t known) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 2) {
+    std::fputs("usage: train_sunspots sunspots.csv\n", stderr);
+    return 2;
+  }
   try {
     Years years, last_value{0};
     for (const auto& row : training::read_csv(argv[1], 1, 2)) years.push_back(row[1]);

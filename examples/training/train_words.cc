@@ -38,7 +38,10 @@ sluice::Tensor<std::int64_t> make_order(std::size_t epochs, std::size_t words) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3 || argc > 5) return 2;
+  if (argc < 3 || argc > 5) {
+    std::fputs("usage: train_words WORDS SAVE [EPOCHS [FOLDER]]\n", stderr);
+    return 2;
+  }
   try {
     const training::SplitWords words = training::read_words(argv[1]);
     const std::size_t epochs = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 25;

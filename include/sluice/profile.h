@@ -122,6 +122,7 @@ struct Bound {
 struct PartReport {
   std::string name;  ///< "rnn", "rnn l0", "rnn l0 reverse"
   std::string type;
+  std::size_t threads = 0;                     ///< that a recurrent layer took; 0: not counted
   double seconds_min = 0, seconds_median = 0;  ///< of a run: its own least, and in the median run
   PhaseSeconds phases{};                       ///< in the median run, the mean of threads
   Bound bound;
@@ -174,7 +175,7 @@ struct ProfileReport {
   std::size_t steps = 0, batch = 0, input_size = 0;
   std::size_t longest = 0;  ///< steps of the longest row
   double valid_share = 1;   ///< of steps x batch: what is left where rows have lengths
-  int threads = 1;
+  int threads = 1;          ///< at most; parts say how many they took
   std::size_t repeat = 0;
   double load_seconds = 0;
   double seconds_min = 0, seconds_median = 0;  ///< of a run

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "cli/commands.h"
+#include "io/mapped_file.h"
 #include "io/npy_format.h"
 #include "sluice/error.h"
 
@@ -53,6 +54,11 @@ std::vector<std::int64_t> load_lengths(const std::string& path, std::size_t rows
   return lengths;
 }
 
+std::string read_text(const std::string& path) {
+  const MappedFile file(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
 template <class T>
 void print_summary(const std::string& name, TensorView<const T> array) {
   const Tensor<T> values(array);
@@ -74,7 +80,9 @@ void print_summary(const std::string& name, TensorView<const T> array) {
 void Outputs::expect(const std::string& path) {
   if (path.empty()) return;
   std::error_code error;
-  const std::string place = std::filesystem::weakly_canonical(path, error).string();
+  // Absolute first: of what is not there yet "a" would stay as it is, and "./a" become absolute.
+  const std::string place =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error).string();
   const bool is_device = std::filesystem::is_character_file(path, error);
   if (!is_device && std::find(paths_.begin(), paths_.end(), place) != paths_.end()) {
     throw UsageError(path + " is named for two outputs");

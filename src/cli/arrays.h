@@ -25,6 +25,9 @@ Tensor<T> to_floats(NpyArray array, const std::string& path);
 /// FileError.
 std::vector<std::int64_t> load_lengths(const std::string& path, std::size_t rows, std::size_t steps);
 
+/// All of a text file. Throws FileError.
+std::string read_text(const std::string& path);
+
 /// Prints a line about an array: element type, shape, range, mean.
 template <class T>
 void print_summary(const std::string& name, TensorView<const T> array);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/run.h"
 #include "core/atomic_file.h"
 #include "io/summary.h"
 #include "sluice/cell_text.h"
@@ -69,6 +70,7 @@ void write_picture(const ModelSummary& summary, const InspectArguments& argument
 void inspect(const InspectArguments& arguments) {
   LoadOptions options;
   options.prefix = arguments.prefix.value_or("");
+  check_has_weights(arguments.model);
   const ModelSummary summary = summarize(arguments.model, options);
   if (arguments.prefix && summary.kind == "model") {
     throw UsageError("--prefix goes with a bare recurrent layer, and " + arguments.model +

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,7 +17,7 @@
 #include "profile/figures.h"
 #include "profile/gate_reports.h"
 #include "profile/pictures.h"
-#include "profile/svg.h"
+#include "profile/try_advice.h"
 #include "sluice/error.h"
 #include "sluice/profile.h"
 #include "sluice/random.h"
@@ -33,8 +29,6 @@ namespace {
 constexpr std::size_t kRepeat = 20;
 // A trace of so many spans is 3 MB of JSON.
 constexpr std::size_t kSpans = 30000, kSpansOfPage = 2000;
-// By so much a change must be faster before it is advice, since runs differ by a few percent.
-constexpr double kWorthIt = 1.05;
 constexpr std::size_t kMostArea = std::size_t{1} << 31;  // steps times rows of --shape
 
 RunArguments run_arguments(const ProfileArguments& a) {
@@ -92,12 +86,13 @@ std::pair<std::size_t, std::size_t> steps_and_rows(const std::string& text) {
 }
 
 ProfileReport load_report(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw FileError(path + ": cannot be opened");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) throw FileError(path + ": cannot be read");
+  const std::string text = read_text(path);
   try {
-    return profile_from_json(text);
+    ProfileReport report = profile_from_json(text);
+    if (!(report.seconds_min > 0)) {
+      throw Error("profile.seconds_per_run.min is null or 0, expected more than 0");
+    }
+    return report;
   } catch (const Error& error) {
     throw FileError(path + ": " + error.what());
   }
@@ -142,63 +137,6 @@ Work<T> load_work(const ProfileArguments& a, const Model<T>& model) {
   return work;
 }
 
-// Twice the rows: each stands twice.
-template <class T>
-Work<T> doubled(const Work<T>& work) {
-  const std::size_t steps = work.x.dim(0), row = work.x.dim(1) * work.x.dim(2);
-  Work<T> twice{Tensor<T>({steps, 2 * work.x.dim(1), work.x.dim(2)}), work.lengths, work.is_random};
-  for (std::size_t t = 0; t < steps; ++t) {
-    for (const std::size_t copy : {0u, 1u}) {
-      std::copy_n(work.x.data() + t * row, row, twice.x.data() + (2 * t + copy) * row);
-    }
-  }
-  twice.lengths.insert(twice.lengths.end(), work.lengths.begin(), work.lengths.end());
-  return twice;
-}
-
-// Measures what advice says of threads and rows, whether it was given or not; what does not help is no
-// advice.
-template <class T>
-void try_advice(ProfileReport& report, const Model<T>& model, const Work<T>& work) {
-  std::erase_if(report.advice, [](const Advice& advice) {
-    return advice.what == "use one thread" || advice.what == "run more rows at once";
-  });
-  std::vector<Advice> measured;
-  const auto seconds = [&](const Work<T>& of, int threads) {
-    const MeasureOptions options{
-        .repeat = report.repeat, .threads = threads, .lengths = of.lengths, .counts_hardware = false};
-    return measure_runs<T>(model.modules(), of.x.view(), options).seconds_min;
-  };
-  const auto times = [](double ratio) { return text_of("%.2f", ratio) + " times as long"; };
-  const auto named = [](int threads) {
-    return threads == 1 ? std::string("one thread") : std::to_string(threads) + " threads";
-  };
-  const int most = std::max(static_cast<int>(std::thread::hardware_concurrency()), report.threads);
-  double best = report.seconds_min;
-  int best_threads = report.threads;
-  for (int threads = 1; threads <= most; threads *= 2) {
-    if (threads == report.threads) continue;
-    const double took = seconds(work, threads);
-    if (took * kWorthIt >= best) continue;
-    best = took;
-    best_threads = threads;
-  }
-  if (best_threads != report.threads) {
-    measured.push_back({report.model, "use " + named(best_threads),
-                        named(report.threads) + (report.threads == 1 ? " takes " : " take ") +
-                            times(report.seconds_min / best) + " as " + named(best_threads),
-                        true});
-  }
-  const double took = seconds(doubled(work), best_threads);
-  if (2 * best > kWorthIt * took) {
-    measured.push_back({report.model, "run more rows at once",
-                        "twice the rows take " + times(took / best) + " on " + named(best_threads) + ": " +
-                            text_of("%.2f", 2 * best / took) + " times as many rows a second",
-                        true});
-  }
-  report.advice.insert(report.advice.begin(), measured.begin(), measured.end());
-}
-
 template <class T>
 void show_live(const ProfileArguments& a, const Model<T>& model, const Work<T>& work) {
   ProfileReport report;
@@ -240,7 +178,7 @@ void profile_as(const ProfileArguments& a) {
     report.gradient_norms =
         gradient_norms<T>(model.modules(), weights, work.sequence(), square_sum_gradient<T>, a.threads);
   }
-  if (a.tries_advice) try_advice(report, model, work);
+  if (a.tries_advice) try_advice(report, model.modules(), work.sequence());
 
   if (!a.json.empty()) outputs.write_text(a.json, profile_json(report));
   if (!a.trace.empty()) outputs.write_text(a.trace, profile_trace_json(report));

@@ -78,8 +78,15 @@ void run_as(const RunArguments& arguments) {
 
 }  // namespace
 
+void check_has_weights(const std::string& path) {
+  if (!path.ends_with(".json")) return;
+  throw FileError(
+      path + ": expected a safetensors file with weights, which `sluice train` makes of an architecture");
+}
+
 template <class T>
 Model<T> load_model(const RunArguments& arguments) {
+  check_has_weights(arguments.model);
   Model<T> model = Model<T>::load(arguments.model, load_options(arguments));
   check_usage(arguments, model);
   return model;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "cli/commands.h"
@@ -27,6 +28,8 @@ struct Results {
   Tensor<T> h_n, c_n;  ///< of a bare layer
 };
 
+/// Throws FileError for ARCHITECTURE.json, which has no weights to run with.
+void check_has_weights(const std::string& path);
 /// The model that the arguments name. Throws UsageError for options that it has no use for, FileError.
 template <class T>
 Model<T> load_model(const RunArguments& arguments);

@@ -8,8 +8,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -127,9 +125,7 @@ std::unique_ptr<Schedule> make_schedule(const TrainArguments& a) {
 
 template <class T>
 TrainableModel<T> begin_model(const TrainArguments& arguments) {
-  std::ifstream file(arguments.model, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file.good() && !file.eof()) throw FileError(arguments.model + ": cannot be read");
+  const std::string text = read_text(arguments.model);
   try {
     return TrainableModel<T>::begin(text, arguments.seed);
   } catch (const Error& error) {

@@ -10,6 +10,9 @@
 namespace sluice {
 namespace {
 
+// Where nothing else runs the median is 10 to 15 % above the least.
+constexpr double kUnsteady = 1.3;
+
 // Three digits: "1.23", "12.3", "123".
 std::string three_digits(double value) {
   const double size = std::abs(value);
@@ -75,14 +78,32 @@ std::string counted(std::size_t n, std::string_view what) {
   return std::to_string(n) + " " + std::string(what) + (n == 1 ? "" : "s");
 }
 
+std::size_t threads_taken(const ProfileReport& report) {
+  std::size_t most = 0;
+  for (const PartReport& part : report.parts) most = std::max(most, part.threads);
+  return most > 0 ? most : static_cast<std::size_t>(report.threads);
+}
+
 std::string conditions_text(const ProfileReport& report) {
   std::string text = report.dtype + ", ";
   if (report.input_size > 0) {
     text += counted(report.steps, "step") + " of " + counted(report.batch, "row") + " of " +
             counted(report.input_size, "feature") + ", ";
   }
-  return text + counted(static_cast<std::size_t>(report.threads), "thread") + ", " +
-         counted(report.repeat, "run");
+  const auto threads = static_cast<std::size_t>(report.threads);
+  const std::size_t taken = threads_taken(report);
+  if (taken < threads) text += std::to_string(taken) + " of ";
+  text += counted(threads, "thread");
+  if (taken < threads) text += " in recurrent layers";
+  return text + ", " + counted(report.repeat, "run");
+}
+
+bool is_unsteady(double least, double median) { return least > 0 && median > kUnsteady * least; }
+
+std::string unsteady_text(const ProfileReport& report) {
+  if (!is_unsteady(report.seconds_min, report.seconds_median)) return "";
+  return "unsteady: the median run took " + text_of("%.1f", report.seconds_median / report.seconds_min) +
+         " times the least; other programs may be running";
 }
 
 std::string gate_name(const GateReport& gate) {

@@ -29,8 +29,15 @@ void for_each_part(const std::vector<PartReport>& parts,
 std::string gate_name(const GateReport& gate);
 /// "2 rows".
 std::string counted(std::size_t n, std::string_view what);
-/// "float32, 100 steps of 1 row of 64 features, 1 thread, 20 runs"; parts of a program have no shape.
+/// The most threads that a recurrent layer took, or all that there were where none was counted.
+std::size_t threads_taken(const ProfileReport& report);
+/// "float32, 100 steps of 1 row of 64 features, 1 thread, 20 runs"; parts of a program have no shape. "1 of 2
+/// threads in recurrent layers" where these took less than they could.
 std::string conditions_text(const ProfileReport& report);
+/// Whether a machine did so much else that the median of its runs is far from the least.
+bool is_unsteady(double least, double median);
+/// "unsteady: the median run took 1.6 times the least; other programs may be running", or nothing.
+std::string unsteady_text(const ProfileReport& report);
 
 /// Columns of text, as wide as they must be; all but the first are aligned to the right.
 class Columns {

@@ -43,6 +43,7 @@ struct PartRun {
 struct Part {
   std::string name, type;
   std::size_t layer = 0, direction = 0;  // of a module's part
+  std::size_t threads = 0;               // that have it; 0: not counted
   std::vector<PartRun> runs{};
   std::vector<Part> parts{};  // of a module: its layers and directions
 };
@@ -71,6 +72,7 @@ Part part_of(const ModuleTimes& module, std::size_t measurements) {
   for (const CellTimes& cell : module.cells) {
     layers = std::max(layers, cell.layer + 1);
     directions = std::max(directions, cell.direction + 1);
+    part.threads = std::max(part.threads, cell.thread + 1);
   }
   for (std::size_t layer = 0; layer < layers; ++layer) {
     for (std::size_t direction = 0; direction < directions; ++direction) {
@@ -79,6 +81,9 @@ Part part_of(const ModuleTimes& module, std::size_t measurements) {
            .type = part.type,
            .layer = layer,
            .direction = direction});
+      for (const CellTimes& cell : module.cells) {
+        if (cell.layer == layer && cell.direction == direction) ++part.parts.back().threads;
+      }
       part.parts.back().runs.reserve(measurements);
     }
   }
@@ -107,6 +112,7 @@ PartReport report_of(const Part& part, std::size_t middle_run, double cycles_a_s
   PartReport report;
   report.name = part.name;
   report.type = part.type;
+  report.threads = part.threads;
   report.seconds_min =
       std::min_element(part.runs.begin(), part.runs.end(), [](const PartRun& a, const PartRun& b) {
         return a.seconds < b.seconds;

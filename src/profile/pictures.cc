@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -50,9 +51,12 @@ constexpr std::size_t kMostLabels = 14;  // beside the roofline
 constexpr std::size_t kMostBars = 32;
 constexpr double kLetter = 6.2;  // the mean width of a letter of 11 pixels
 
+double width_of(const std::string& text) { return kLetter * static_cast<double>(text.size()); }
+
+// Parts differ at their ends: "rnn l0", "rnn l0 reverse".
 std::string shortened(const std::string& text, double width) {
   const auto fits = static_cast<std::size_t>(std::max(width / kLetter, 4.0));
-  return text.size() <= fits ? text : text.substr(0, fits - 2) + "..";
+  return text.size() <= fits ? text : ".." + text.substr(text.size() - fits + 2);
 }
 
 // An <svg> element; `title` and `description` are for those who do not see it.
@@ -151,7 +155,7 @@ void draw_roofs(const MachineLimits& machine, const Roofline& plot, SvgElements&
     named_at = x(reaches);
     const std::string name = level.name + " " + rate_text(level.bytes_per_second, "B/s");
     const double length = std::hypot(x(reaches) - x(from), begins - y(machine.flops));
-    if (length < kLetter * static_cast<double>(name.size()) + 12) continue;
+    if (length < width_of(name) + 12) continue;
     svg << "  <text transform=\"translate(" << x(from) + 14 * std::cos(angle) + 4 * std::sin(angle) << ' '
         << begins + 14 * std::sin(angle) - 4 * std::cos(angle) << ") rotate(" << angle * 180 / M_PI << ")\">"
         << xml_text(name) << "</text>\n";
@@ -194,26 +198,39 @@ std::string roofline_picture(const ProfileReport& report, double width) {
   SvgElements svg;
   draw_axes(plot, width < 500, svg);
   draw_roofs(report.machine, plot, svg);
-  std::vector<double> labels;
-  labels.reserve(dots.size());
-  for (const Dot& dot : dots) labels.push_back(plot.y(dot.y));
-  spread(labels, plot.top + 14, plot.bottom - 4, 17);
+  std::vector<double> places;
+  places.reserve(dots.size());
+  for (const Dot& dot : dots) places.push_back(plot.y(dot.y));
+  spread(places, plot.top + 14, plot.bottom - 4, 17);
+  const auto share_of = [](const Dot& dot) { return dot.share > 0 ? percent_text(dot.share) : ""; };
+  // Beside the plot, or, where one of them is too long, numbers there and the names below.
+  const double right = plot.right + 12;
+  const bool is_numbered = std::any_of(dots.begin(), dots.end(), [&](const Dot& dot) {
+    return right + width_of(dot.name + " " + share_of(dot)) > width;
+  });
   std::string description;
   for (std::size_t i = 0; i < dots.size(); ++i) {
     const double x = plot.x(dots[i].x), y = plot.y(dots[i].y);
     svg << "  <polyline class=\"lead\" points=\"" << x << ',' << y << ' ' << plot.right + 4 << ','
-        << labels[i] << ' ' << plot.right + 8 << ',' << labels[i] << "\"/>\n";
+        << places[i] << ' ' << plot.right + 8 << ',' << places[i] << "\"/>\n";
   }
+  double bottom = height;
   for (std::size_t i = 0; i < dots.size(); ++i) {
-    const std::string share = dots[i].share > 0 ? percent_text(dots[i].share) : "";
+    const std::string number = std::to_string(i + 1);
     svg << "  <circle class=\"dot\" cx=\"" << plot.x(dots[i].x) << "\" cy=\"" << plot.y(dots[i].y)
         << "\" r=\"4.5\"/>\n";
-    const double room = width - plot.right - 12 - kLetter * static_cast<double>(share.size() + 1);
-    svg.text(plot.right + 12, labels[i] + 4, "class=\"name\"", shortened(dots[i].name, room) + " " + share);
+    svg.text(right, places[i] + 4, "class=\"name\"",
+             (is_numbered ? number + ":" : dots[i].name) + " " + share_of(dots[i]));
+    if (is_numbered) {
+      svg.text(plot.left, bottom + 8, "class=\"name\"",
+               number + ": " + shortened(dots[i].name, width - plot.left - kLetter * 4));
+      bottom += 17;
+    }
     description += dots[i].name + ": " + rate_text(dots[i].y, "FLOP/s") + " at " +
-                   text_of("%.3g", dots[i].x) + " operations a byte, " + share + " of its bound. ";
+                   text_of("%.3g", dots[i].x) + " operations a byte, " + share_of(dots[i]) +
+                   " of its bound. ";
   }
-  return picture(width, height, "Roofline: how near each part is to the machine's limits", description, svg);
+  return picture(width, bottom, "Roofline: how near each part is to the machine's limits", description, svg);
 }
 
 std::string roofline_svg(const ProfileReport& report) {
@@ -250,13 +267,13 @@ std::string phases_picture(const ProfileReport& report, double width) {
     svg << "  <rect class=\"" << name << "\" x=\"" << at
         << "\" y=\"4\" width=\"10\" height=\"10\" rx=\"2\"/>\n";
     svg.text(at + 14, 13, kAnchorStart, name);
-    at += 26 + kLetter * static_cast<double>(name.size());
+    at += 26 + width_of(name);
   }
   double top = 26;
   for (const Bar& bar : bars) {
     const std::string time =
         seconds_text(bar.seconds) + ", " + percent_text(bar.seconds / report.seconds_median);
-    const double room = width - bar.indent - kLetter * static_cast<double>(time.size()) - 16;
+    const double room = width - bar.indent - width_of(time) - 16;
     svg.text(bar.indent + 4, top + 11, "class=\"name\"", shortened(bar.name, room));
     svg.text(width - 4, top + 11, kAnchorEnd, time);
     const double scale = (width - 8 - bar.indent) / longest;
@@ -279,54 +296,86 @@ std::string phases_picture(const ProfileReport& report, double width) {
   return picture(width, top, "Time of each part by phase", description, svg);
 }
 
-std::string timeline_picture(const ProfileReport& report, double width) {
-  std::vector<TraceSpan> spans = report.trace;
+namespace {
+
+// Part of a trace: what lies within, some of it over the ends, and the threads of the whole.
+struct TimeWindow {
+  double begin = 0, end = 0;
+  std::vector<TraceSpan> spans;
+  std::vector<std::size_t> threads;
+};
+
+// As early as may be, so that each thread has half of its share of `most` spans; one thread may be far ahead
+// of another that waited for a processor.
+TimeWindow time_window(std::vector<TraceSpan> spans, std::size_t most) {
   std::stable_sort(spans.begin(), spans.end(),
                    [](const TraceSpan& a, const TraceSpan& b) { return a.begin < b.begin; });
-  const std::size_t most = width < 500 ? 150 : 400;  // more would be thinner than a pixel
-  if (spans.size() > most) spans.resize(most);
-  if (spans.empty()) return "";
-  std::vector<std::size_t> threads;
-  double end = spans[0].begin;
-  for (const TraceSpan& span : spans) {
-    threads.push_back(span.thread);
-    end = std::max(end, span.begin + span.seconds);
+  std::map<std::size_t, std::size_t> counts;  // by thread
+  for (const TraceSpan& span : spans) counts[span.thread] = 0;
+  TimeWindow window;
+  for (const auto& [thread, count] : counts) window.threads.push_back(thread);
+  std::size_t first = 0, best = 0;
+  for (std::size_t last = 0; last < spans.size(); ++last) {
+    ++counts[spans[last].thread];
+    if (last + 1 < std::min(most, spans.size())) continue;
+    if (last >= most) --counts[spans[last - most].thread];
+    std::size_t fewest = most;
+    for (const auto& [thread, count] : counts) fewest = std::min(fewest, count);
+    if (fewest <= best) continue;
+    best = fewest;
+    first = last + 1 - std::min(most, spans.size());
+    if (best >= most / (2 * counts.size())) break;
   }
-  std::sort(threads.begin(), threads.end());
-  threads.erase(std::unique(threads.begin(), threads.end()), threads.end());
-  const double first = spans[0].begin;
-  if (!(end > first)) return "";
+  if (spans.empty()) return window;
+  window.begin = spans[first].begin;
+  for (const TraceSpan& span : spans) window.end = std::max(window.end, span.begin + span.seconds);
+  if (spans.size() - first > most) window.end = spans[first + most].begin;
+  std::erase_if(spans, [&](const TraceSpan& span) {
+    return span.begin >= window.end || span.begin + span.seconds <= window.begin;
+  });
+  window.spans = std::move(spans);
+  return window;
+}
+
+}  // namespace
+
+std::string timeline_picture(const ProfileReport& report, double width) {
+  // More would be thinner than a pixel.
+  const TimeWindow window = time_window(report.trace, width < 500 ? 150 : 400);
+  if (!(window.end > window.begin)) return "";
   const double left = 58, right = width - 12, row = 24, top = 8;
-  const double bottom = top + row * static_cast<double>(threads.size());
-  const double unit = end - first < 1e-3 ? 1e6 : 1e3;
-  const Axis x(0, (end - first) * unit, left, right, false);
+  const double bottom = top + row * static_cast<double>(window.threads.size());
+  const double unit = window.end - window.begin < 1e-3 ? 1e6 : 1e3;
+  const Axis x(0, (window.end - window.begin) * unit, left, right, false);
   SvgElements svg;
-  for (const double tick : x.ticks((end - first) * unit * 70 / (right - left))) {
+  for (const double tick : x.ticks((window.end - window.begin) * unit * 70 / (right - left))) {
     svg.line("grid", x(tick), top, x(tick), bottom);
     svg.text(x(tick), bottom + 16, kAnchorMiddle, text_of("%.10g", tick));
   }
   svg.text(right, bottom + 32, kAnchorEnd, unit == 1e6 ? "microseconds" : "milliseconds");
-  for (std::size_t i = 0; i < threads.size(); ++i) {
+  for (std::size_t i = 0; i < window.threads.size(); ++i) {
     svg.text(left - 6, top + row * static_cast<double>(i) + 15, kAnchorEnd,
-             "thread " + std::to_string(threads[i]));
+             "thread " + std::to_string(window.threads[i]));
   }
-  for (const TraceSpan& span : spans) {
-    const auto at = std::lower_bound(threads.begin(), threads.end(), span.thread) - threads.begin();
+  for (const TraceSpan& span : window.spans) {
+    const auto at =
+        std::lower_bound(window.threads.begin(), window.threads.end(), span.thread) - window.threads.begin();
     std::string kind = "other";
     for (std::size_t i = 0; i < kPhases; ++i) {
       const std::string_view phase = phase_name(static_cast<Phase>(i));
       if (span.name.ends_with(phase)) kind = phase;
     }
-    svg << "  <rect class=\"" << kind << "\" x=\"" << x((span.begin - first) * unit) << "\" y=\""
-        << top + row * static_cast<double>(at) + 2 << "\" width=\""
-        << std::max(x((span.begin - first + span.seconds) * unit) - x((span.begin - first) * unit) - 0.3, 0.4)
+    const double begin = x((std::max(span.begin, window.begin) - window.begin) * unit);
+    const double end = x((std::min(span.begin + span.seconds, window.end) - window.begin) * unit);
+    svg << "  <rect class=\"" << kind << "\" x=\"" << begin << "\" y=\""
+        << top + row * static_cast<double>(at) + 2 << "\" width=\"" << std::max(end - begin - 0.3, 0.4)
         << "\" height=\"" << row - 4 << "\"><title>"
         << xml_text(span.name + ", step " + std::to_string(span.step) + ": " + seconds_text(span.seconds))
         << "</title></rect>\n";
   }
-  return picture(width, bottom + 38, "The first steps, one row a thread",
-                 "Spans of time by phase: " + std::to_string(spans.size()) + " of them, in " +
-                     seconds_text(end - first) + ".",
+  return picture(width, bottom + 38, "Steps as they went, one row a thread",
+                 "Spans of time by phase: " + std::to_string(window.spans.size()) + " of them, in " +
+                     seconds_text(window.end - window.begin) + ".",
                  svg);
 }
 

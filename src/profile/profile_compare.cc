@@ -14,6 +14,13 @@ std::string change_text(double before, double after) {
   return before > 0 && after > 0 ? text_of("%+.1f %%", 100 * (after / before - 1)) : "-";
 }
 
+// By so much machines' peaks may differ from one measurement to the next.
+constexpr double kSamePeak = 1.1;
+
+std::string data_text(const ProfileReport& report) {
+  return report.is_random_data ? "drawn at random" : "given";
+}
+
 // What else changed than the speed: the reader should know that it is not one measurement twice.
 std::string differences(const ProfileReport& before, const ProfileReport& after) {
   std::string text;
@@ -26,8 +33,19 @@ std::string differences(const ProfileReport& before, const ProfileReport& after)
   compare("steps", std::to_string(before.steps), std::to_string(after.steps));
   compare("rows", std::to_string(before.batch), std::to_string(after.batch));
   compare("features", std::to_string(before.input_size), std::to_string(after.input_size));
+  compare("steps within lengths", percent_text(before.valid_share), percent_text(after.valid_share));
+  compare("data", data_text(before), data_text(after));
   compare("threads", std::to_string(before.threads), std::to_string(after.threads));
   compare("instructions", before.machine.target, after.machine.target);
+  const double was = before.machine.flops, is = after.machine.flops;
+  if (was > kSamePeak * is || is > kSamePeak * was) {
+    compare("machine's peak", rate_text(was, "FLOP/s"), rate_text(is, "FLOP/s"));
+  }
+  const auto note = [&](const char* when, const std::string& unsteady) {
+    if (!unsteady.empty()) text += std::string("  ") + when + ", " + unsteady + "\n";
+  };
+  note("before", unsteady_text(before));
+  note("after", unsteady_text(after));
   return text;
 }
 

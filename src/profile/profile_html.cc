@@ -32,6 +32,7 @@ p { margin: 4px 0 } .quiet, figcaption, caption { color: #59636e; font-size: 13p
 .tile { border: 1px solid #d0d7de; border-radius: 8px; padding: 10px 14px }
 .tile b { display: block; font-size: 20px; font-weight: 600 }
 .tile span { color: #59636e; font-size: 13px }
+.tiles ~ p { margin-top: 12px } .unsteady { color: #9a3f00 }
 .advice { list-style: none; margin: 0; padding: 0; display: grid; gap: 10px }
 .advice li { border-left: 3px solid #0072b2; background: #f6f8fa; border-radius: 0 6px 6px 0; padding: 8px 14px }
 .mark { font-size: 12px; border: 1px solid currentColor; border-radius: 9px; padding: 0 7px; margin-left: 6px;
@@ -58,7 +59,7 @@ footer { margin-top: 48px }
   body { background: #0d1117; color: #e6edf3 }
   .quiet, figcaption, caption, .tile span { color: #9198a1 }
   .tile, th, td { border-color: #30363d } .advice li { background: #161b22; border-color: #56b4e9 }
-  .mark { color: #2fbf94 }
+  .mark { color: #2fbf94 } .unsteady { color: #f0955a }
 }
 )";
 
@@ -112,6 +113,9 @@ std::string head_of(const ProfileReport& report) {
                  "instructions a cycle, " + rate_text(report.hardware.cache_misses, " cache misses a run"));
   }
   html += "</div>\n";
+  if (const std::string unsteady = unsteady_text(report); !unsteady.empty()) {
+    html += "<p class=\"unsteady\">" + xml_text(unsteady) + "</p>\n";
+  }
   if (!report.hardware.why_not.empty()) {
     html += "<p class=\"quiet\">No hardware counters: " + xml_text(report.hardware.why_not) + "</p>\n";
   }
@@ -140,7 +144,8 @@ std::string times_of(const ProfileReport& report) {
   std::vector<Row> rows;
   for_each_part(report.parts, [&](const PartReport& part, std::size_t) {
     const auto figure_or_dash = [](double value, const std::string& text) { return value > 0 ? text : "-"; };
-    Row row{part.name, part.type, seconds_text(part.seconds_min), seconds_text(part.seconds_median)};
+    Row row{part.name, part.type, part.threads > 0 ? std::to_string(part.threads) : "-",
+            seconds_text(part.seconds_min), seconds_text(part.seconds_median)};
     for (const double seconds : part.phases) row.push_back(figure_or_dash(seconds, seconds_text(seconds)));
     const double bound = part.bound.seconds;
     row.push_back(figure_or_dash(bound, seconds_text(bound)));
@@ -150,9 +155,9 @@ std::string times_of(const ProfileReport& report) {
     row.push_back(figure_or_dash(part.gates_per_second, text_of("%.2f", part.elements_per_cycle)));
     rows.push_back(std::move(row));
   });
-  html += table("A run by parts: least and median time, phases, bound",
-                {"part", "type", "least", "median", "input", "recurrent", "gates", "waiting", "other",
-                 "bound", "by", "share", "activations", "a cycle"},
+  html += table("A run by parts: threads, least and median time, phases, bound",
+                {"part", "type", "threads", "least", "median", "input", "recurrent", "gates", "waiting",
+                 "other", "bound", "by", "share", "activations", "a cycle"},
                 rows);
   rows.clear();
   const MachineLimits& machine = report.machine;
@@ -177,7 +182,7 @@ std::string timeline_of(const ProfileReport& report) {
   const std::string html =
       figure(report, timeline_picture, kWhole,
              "The colours are those of the phases above. sluice profile --trace has it all.");
-  return html.empty() ? html : "<section><h2>The first steps</h2>\n" + html + "</section>\n";
+  return html.empty() ? html : "<section><h2>Steps as they went</h2>\n" + html + "</section>\n";
 }
 
 std::string units_text(const std::vector<std::size_t>& units) {

@@ -78,6 +78,7 @@ OrderedJson to_json(const std::vector<PartReport>& parts) {
     }
     OrderedJson object = {{"name", part.name},
                           {"type", part.type},
+                          {"threads", part.threads},
                           {"seconds_per_run", seconds_per_run(part.seconds_min, part.seconds_median)},
                           {"phases", std::move(phases)}};
     add_bound(object, part.bound, part.share_of_bound);
@@ -255,6 +256,7 @@ PartReport read_part(const Members& in) {
   PartReport part;
   part.name = in.text("name");
   part.type = in.text("type");
+  part.threads = in.whole<std::size_t>("threads");
   const Members seconds = in.object("seconds_per_run");
   part.seconds_min = seconds.amount("min");
   part.seconds_median = seconds.amount("median");

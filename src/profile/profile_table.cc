@@ -67,13 +67,16 @@ std::string throughput_text(const ProfileReport& report) {
                  text_of("%.3f ns", part.ns_per_gate), text_of("%.2f", part.elements_per_cycle)});
   });
   if (!has_any) return "";
-  const auto alone = [&](const char* name, double per_second) {
-    if (per_second > 0) {
-      columns.add({name, rate_text(per_second, ""), text_of("%.3f ns", 1e9 / per_second), ""});
-    }
+  // On as many threads, to stand beside them.
+  const std::size_t threads = threads_taken(report);
+  const auto alone = [&](const std::string& name, double per_second) {
+    if (per_second <= 0) return;
+    per_second *= static_cast<double>(threads) / report.machine.threads;
+    columns.add({name + " by itself, " + counted(threads, "thread"), rate_text(per_second, ""),
+                 text_of("%.3f ns", 1e9 / per_second), ""});
   };
-  alone("sigmoid by itself", report.machine.sigmoid_per_second);
-  alone("tanh by itself", report.machine.tanh_per_second);
+  alone("sigmoid", report.machine.sigmoid_per_second);
+  alone("tanh", report.machine.tanh_per_second);
   return std::string("\n") + columns.text(2);
 }
 
@@ -119,6 +122,9 @@ std::string profile_table(const ProfileReport& report, bool with_color) {
   }
   if (report.load_seconds > 0) text += "; loaded in " + seconds_text(report.load_seconds);
   text += '\n';
+  if (const std::string unsteady = unsteady_text(report); !unsteady.empty()) {
+    text += "  " + styled(unsteady, kBold, with_color) + "\n";
+  }
   if (report.bound.seconds > 0) {
     text += std::string("  ") + percent_text(report.share_of_bound) + " of the bound, " +
             seconds_text(report.bound.seconds) + " by " + plain_text(report.bound.by) + "\n";

@@ -81,6 +81,15 @@ TEST_F(CustomModel, TrainsAsPyTorchTrainsIt) {
   expect_ok(program_("run one --input x.npy --output y.npy"));
 }
 
+TEST_F(CustomModel, AnArchitectureHasNoWeightsToRunWith) {
+  write_file(at("new.json"), architecture().dump());
+  for (const char* command :
+       {"run new.json --input x.npy", "profile new.json --shape 3,1", "inspect new.json"}) {
+    expect_error(program_(command), 1,
+                 "new.json: expected a safetensors file with weights, which `sluice train` makes");
+  }
+}
+
 TEST_F(CustomModel, BeginsFromItsArchitecture) {
   write_file(at("new.json"), architecture().dump());
   const std::string train =

@@ -69,6 +69,8 @@ TEST_F(Profile, WritesEachView) {
   EXPECT_GT(report.at("seconds_per_run").at("min"), 0);
   EXPECT_GT(report.at("bound_seconds"), 0);
   ASSERT_EQ(report.at("modules").size(), 1u);
+  EXPECT_EQ(report.at("modules").at(0).at("threads"), 1);  // too small for two
+  EXPECT_EQ(report.at("modules").at(0).at("parts").at(0).at("threads"), 1);
   EXPECT_GT(report.at("modules").at(0).at("phases").at("gates"), 0);
   EXPECT_GT(report.at("modules").at(0).at("bound_seconds"), 0);
   EXPECT_GT(report.at("modules").at(0).at("parts").at(0).at("share_of_bound"), 0);
@@ -139,6 +141,8 @@ TEST_F(Profile, MeasuresItsAdvice) {
   expect_ok(program(words + "--json r.json"));
   ASSERT_EQ(rows("r.json").size(), 1u);
   EXPECT_EQ(rows("r.json")[0].at("is_measured"), false);
+  EXPECT_EQ(json("r.json").at("modules").at(0).at("type"), "Embedding");
+  EXPECT_EQ(json("r.json").at("modules").at(0).at("threads"), 0);  // not counted
   expect_ok(program(words + "--try --json tried.json"));
   for (const Json& advice : rows("tried.json")) {
     EXPECT_EQ(advice.at("is_measured"), true);
@@ -164,7 +168,10 @@ TEST_F(Profile, RefusesWrongUsage) {
   expect_error(program(base + "--shape 3,1 --live"), 2, "--live needs a terminal");
   expect_error(program(base + "--shape 3,1 --live --json r.json"), 2, "--live writes no file");
   expect_error(program(base + "--shape 3,1 --repeat 0"), 2, "--repeat");
-  expect_error(program(base + "--shape 3,1 --json a.json --html a.json"), 2, "named for two outputs");
+  for (const char* same : {"a.json", "./a.json", "\"$PWD/a.json\""}) {
+    expect_error(program(base + "--shape 3,1 --json a.json --html " + same), 2, "named for two outputs");
+    expect_error(program(base + "--shape 3,1 --json " + same + " --html a.json"), 2, "named for two outputs");
+  }
 }
 
 TEST_F(Profile, RefusesBadDataAndLeavesNoFile) {
@@ -175,6 +182,16 @@ TEST_F(Profile, RefusesBadDataAndLeavesNoFile) {
   expect_error(program("profile lstm.safetensors --shape 3,1 --compare bad.json --json r.json"), 1,
                "bad.json: profile.schema is 2, expected 1");
   expect_error(program("profile lstm.safetensors --shape 3,1 --compare none.json"), 1, "none.json");
+  expect_error(program("profile lstm.safetensors --shape 3,1 --compare ."), 1,
+               ".: is a folder, expected a file");
+  Json no_time = Json::parse(profile_json(testing::sample_profile()));
+  for (const Json& least : {Json(nullptr), Json(0)}) {
+    no_time["seconds_per_run"]["min"] = least;
+    write_file(program.folder / "bad.json", no_time.dump());
+    // Before the model is opened.
+    expect_error(program("profile none.safetensors --shape 3,1 --compare bad.json"), 1,
+                 "bad.json: profile.seconds_per_run.min is ");
+  }
   save_npy(program.folder / "wide.npy", pattern<float>({4, 1, kInput + 1}, 5).view());
   expect_error(program("profile lstm.safetensors --input wide.npy --json r.json"), 1,
                "wide.npy: x is [4, 1, 4]");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <span>
 #include <sstream>
@@ -378,6 +379,12 @@ TEST_F(Train, ProgressIsALineAnEpoch) {
   EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 2);
 }
 
+TEST_F(Train, AFolderIsNoArchitecture) {
+  std::filesystem::create_directory(at("net.json"));
+  expect_refused("train net.json --loss mse --optimizer Adam --lr 0.1 --save o" + std::string(kData), 1,
+                 "net.json: is a folder, expected a file");
+}
+
 TEST_F(Train, WrongUsage) {
   const std::string data = "train LSTM --input x.npy --target target.npy --save o ";
   const std::string all = data + "--loss mse --optimizer Adam --lr 0.1 ";
@@ -438,7 +445,7 @@ TEST_F(Train, BadDataAndFiles) {
   expect_refused("train LSTM --input none.npy --target target.npy" + tail, 1, "no rows");
   expect_refused("train LSTM --input nowhere.npy --target target.npy" + tail, 1, "nowhere.npy");
   expect_refused("train LSTM --input x.npy --target nowhere.npy" + tail, 1, "nowhere.npy");
-  expect_refused("train nowhere.json" + both + tail, 1, "nowhere.json: cannot be read");
+  expect_refused("train nowhere.json" + both + tail, 1, "nowhere.json: cannot open");
   expect_refused("train nowhere" + both + tail, 1, "nowhere");
   expect_refused("train LSTM" + both + tail + "--lengths long.npy", 1, "a length is 7, expected 0 to 6");
   expect_refused("train LSTM" + both + tail + "--lengths two.npy", 1, "2 lengths for 8 rows");

@@ -84,6 +84,7 @@ TEST(ProfileJson, ComesBackWithEveryFigure) {
   ASSERT_EQ(back.parts[1].parts.size(), 2u);
   EXPECT_EQ(back.parts[1].phases, report.parts[1].phases);
   EXPECT_EQ(back.parts[1].parts[1].name, "rnn l1");
+  EXPECT_EQ(back.parts[1].threads, 2u);
   EXPECT_EQ(back.parts[1].ns_per_gate, 3.02);
   EXPECT_EQ(back.parts[1].elements_per_cycle, 0.09);
   ASSERT_EQ(back.gates.size(), 8u);
@@ -218,6 +219,28 @@ TEST(ProfileTable, NamesEveryPartWithItsFigures) {
                   "5.00 M cycles, 12.0 M instructions (2.40 a cycle), 300  cache");
 }
 
+TEST(ProfileTable, SaysHowManyThreadsWereTaken) {
+  ProfileReport report = sample_profile();
+  expect_contains(profile_table(report, false), "\n  sigmoid by itself, 2 threads    4.20 G   0.238 ns");
+  for (PartReport& part : report.parts) part.threads = std::min<std::size_t>(part.threads, 1);
+  const std::string table = profile_table(report, false);
+  expect_contains(table, " features, 1 of 2 threads in recurrent layers, 30 runs\n");
+  // As many threads beside them.
+  expect_contains(table, "\n  sigmoid by itself, 1 thread    2.10 G   0.476 ns");
+  expect_contains(table, "\n  tanh by itself, 1 thread       1.95 G   0.513 ns");
+}
+
+TEST(ProfileTable, AndPageSayThatTheMachineWasUnsteady) {
+  const std::string warning = "unsteady: the median run took ";
+  ProfileReport report = sample_profile();
+  EXPECT_EQ(profile_table(report, false).find(warning), std::string::npos);
+  EXPECT_EQ(profile_html(report).find(warning), std::string::npos);
+  report.seconds_median = 1.6 * report.seconds_min;
+  const std::string whole = warning + "1.6 times the least; other programs may be running";
+  expect_contains(profile_table(report, false), "\n  " + whole + "\n");
+  expect_contains(profile_html(report), "<p class=\"unsteady\">" + whole + "</p>");
+}
+
 TEST(ProfileTable, NamesFromFilesMoveNoCursor) {
   ProfileReport report = sample_profile();
   report.parts[0].name = "a\x1b[2Jb";
@@ -248,7 +271,7 @@ TEST(ProfileHtml, ShowsEachViewOnce) {
   expect_contains(html, "prefers-color-scheme: dark");
   EXPECT_EQ(count_of(html, "<title>Roofline"), 2u);  // wide and narrow
   EXPECT_EQ(count_of(html, "<title>Time of each part"), 2u);
-  EXPECT_EQ(count_of(html, "<title>The first steps"), 2u);
+  EXPECT_EQ(count_of(html, "<title>Steps as they went"), 2u);
   EXPECT_EQ(count_of(html, "<title>How far back"), 2u);
   EXPECT_EQ(count_of(html, "<title>Histogram of"), 8u);
   EXPECT_EQ(count_of(html, "<title>Heat map of"), 8u);
@@ -294,6 +317,43 @@ TEST(ProfileHtml, ShowsWhatThereIs) {
   EXPECT_EQ(roofline_svg(report), "");
 }
 
+TEST(ProfilePictures, TheRooflineHasEveryName) {
+  ProfileReport report = sample_profile();
+  const std::string beside = roofline_picture(report, 350);
+  expect_contains(beside, ">rnn l0 64.8 %<");
+  EXPECT_EQ(beside.find(">1: "), std::string::npos);
+  // What has no room beside the plot stands below it.
+  report.parts[1].parts[0].name = "encoder.rnn l0 reverse";
+  const std::string below = roofline_picture(report, 350);
+  expect_contains(below, ">3: 64.8 %<");
+  expect_contains(below, ">3: encoder.rnn l0 reverse<");
+  expect_contains(below, ">5: head<");
+  expect_contains(below, "viewBox=\"0 0 350.0 405.0\"");  // five lines more
+  report.parts[1].parts[0].name = std::string(100, 'a') + ".rnn l0 reverse";
+  expect_contains(roofline_picture(report, 350), "a.rnn l0 reverse<");
+}
+
+// 300 spans of thread 1, a microsecond each, before the first of thread 0.
+TEST(ProfilePictures, TheTimelineHasEveryThread) {
+  ProfileReport report;
+  for (const std::size_t thread : {1u, 0u}) {
+    for (std::size_t i = 0; i < 300; ++i) {
+      const double begin = 1e-6 * static_cast<double>(i + (thread == 0 ? 300 : 0));
+      report.trace.push_back({"rnn l0 gates", thread, begin, 1e-6, i});
+    }
+  }
+  // Thread 1 waits as long, which is told at the end of it.
+  report.trace.push_back({"rnn l0 waiting", 1, 300e-6, 300e-6, 299});
+  const std::string narrow = timeline_picture(report, 350);
+  expect_contains(narrow, ">thread 0<");
+  expect_contains(narrow, ">thread 1<");
+  expect_contains(narrow, "rnn l0 gates, step 299: 1.00 us");  // of thread 1
+  expect_contains(narrow, "rnn l0 gates, step 36: 1.00 us");   // of thread 0: half of its share
+  EXPECT_EQ(count_of(narrow, "class=\"gates\""), 149u);
+  expect_contains(narrow, "<rect class=\"waiting\" x=\"268.5\" y=\"34.0\" width=\"69.2\"");  // to the end
+  expect_contains(narrow, "rnn l0 waiting, step 299: 300 us");
+}
+
 TEST(ProfilePictures, HeatIsTheMeanOfItsCells) {
   GateReport gate;
   gate.heat = Tensor<float>({2, 4}, {0.01f, 0.01f, 0.99f, 0.99f, 0.01f, 0.01f, 0.99f, 0.99f});
@@ -323,6 +383,28 @@ TEST(ProfileCompare, SaysByHowMuchTheSecondIsSlower) {
   EXPECT_EQ(compare_profiles(before, before).slower, 0);
   expect_contains(message_of<Error>([&] { static_cast<void>(compare_profiles({}, after)); }),
                   "the runs took 0 s");
+}
+
+TEST(ProfileCompare, SaysWhatElseChanged) {
+  const ProfileReport before = sample_profile();
+  const auto differences = [&](const ProfileReport& after) {
+    const std::string table = compare_profiles(before, after).table;
+    return table.substr(0, table.find("  before  "));
+  };
+  const std::string same = differences(before);
+  EXPECT_EQ(same.find(':'), std::string::npos) << same;
+  ProfileReport after = before;
+  after.machine.flops *= 1.09;
+  EXPECT_EQ(differences(after), same);
+  after.machine.flops = before.machine.flops / 2;
+  after.is_random_data = true;
+  after.valid_share = 0.25;
+  after.seconds_median = 2 * after.seconds_min;
+  expect_contains(differences(after), "steps within lengths: 100.0 % before, 25.0 % after\n");
+  expect_contains(differences(after), "data: given before, drawn at random after\n");
+  expect_contains(differences(after), "machine's peak: 452 GFLOP/s before, 226 GFLOP/s after\n");
+  expect_contains(differences(after), "  after, unsteady: the median run took 2.0 times the least");
+  EXPECT_EQ(differences(after).find("before, unsteady"), std::string::npos);
 }
 
 }  // namespace

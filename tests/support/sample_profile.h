@@ -98,6 +98,7 @@ inline ProfileReport sample_profile() {
                                   {192e6, 34e6, 425e-6, "multiply-adds"}));
   rnn.parts.push_back(sample_part("rnn l1", "LSTM", {118e-6, 453e-6, 60e-6, 75e-6, 11e-6},
                                   {212e6, 37e6, 469e-6, "multiply-adds"}));
+  rnn.threads = rnn.parts[0].threads = rnn.parts[1].threads = 2;
   report.parts.push_back(std::move(rnn));
   report.parts.push_back(
       sample_part("head", "Linear", {0, 0, 0, 0, 12.5e-6}, {0.59e6, 1.4e5, 1.3e-6, "multiply-adds"}));
