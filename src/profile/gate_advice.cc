@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profile/gate_advice.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "profile/svg.h"
+
+namespace sluice {
+namespace {
+
+// Share of a gate's activations that are below 0.01 or above 0.99 (of tanh: beyond +-0.99).
+constexpr double kSaturated = 0.3;
+constexpr std::size_t kUnitsNamed = 5;
+
+// "rnn l0 reverse", as the parts are called.
+std::string place_of(const GateReport& gate) {
+  std::string place = gate.module;
+  if (!place.empty()) place += ' ';
+  place += 'l' + std::to_string(gate.layer);
+  return gate.direction == 0 ? place : place + " reverse";
+}
+
+std::string limits_of(const GateReport& gate) {
+  return gate.is_tanh ? "below -0.99 or above 0.99" : "below 0.01 or above 0.99";
+}
+
+std::optional<Advice> saturated(const GateReport& gate) {
+  const auto all = static_cast<double>(std::max<std::uint64_t>(gate.activations, 1));
+  const double shut = static_cast<double>(gate.shut) / all;
+  const double both = shut + static_cast<double>(gate.open) / all;
+  const bool is_forget = gate.memory_steps > 0;
+  if (is_forget && shut > kSaturated) {
+    return Advice{.where = place_of(gate),
+                  .what = "raise the bias of gate " + gate.gate + " before training (1 is usual)",
+                  .figure = text_of("%.0f", 100 * shut) +
+                            " % of its activations are below 0.01: it remembers " +
+                            text_of("%.1f steps", gate.memory_steps)};
+  }
+  if (both <= kSaturated) return std::nullopt;
+  return Advice{.where = place_of(gate),
+                .what = gate.is_tanh ? "in place of tanh in " + gate.gate +
+                                           " take one of the ReLU family (RNN's relu, cells::li_gru), or "
+                                           "layer normalisation"
+                                     : "train with layer normalisation before gate " + gate.gate +
+                                           " (cells::layer_norm_lstm)",
+                .figure = text_of("%.0f", 100 * both) + " % of activations of " + gate.gate + " are " +
+                          limits_of(gate) + ": gradients pass by " + text_of("%.3f", gate.mean_derivative) +
+                          " on average"};
+}
+
+std::string list_of(const std::vector<std::size_t>& units) {
+  std::string list;
+  for (std::size_t i = 0; i < std::min(units.size(), kUnitsNamed); ++i) {
+    list += (i == 0 ? "" : ", ") + std::to_string(units[i]);
+  }
+  return units.size() > kUnitsNamed ? list + ", ..." : list;
+}
+
+std::string share_of_units(const GateReport& gate, const std::vector<std::size_t>& units) {
+  return std::to_string(units.size()) + " of " + std::to_string(gate.unit_mean.size()) + " units";
+}
+
+std::optional<Advice> dead(const GateReport& gate) {
+  if (gate.dead_units.empty()) return std::nullopt;
+  return Advice{.where = place_of(gate),
+                .what = "train with layer normalisation, or leave out the units of gate " + gate.gate +
+                        " that never open",
+                .figure = share_of_units(gate, gate.dead_units) + " are always " +
+                          (gate.is_tanh ? "below -0.99" : "below 0.01") + ": " + list_of(gate.dead_units)};
+}
+
+std::optional<Advice> stuck(const GateReport& gate) {
+  if (gate.stuck_units.empty()) return std::nullopt;
+  return Advice{
+      .where = place_of(gate),
+      .what = "train with smaller first weights or layer normalisation, or leave out the units of gate " +
+              gate.gate + " that do not move",
+      .figure = share_of_units(gate, gate.stuck_units) +
+                " deviate by less than 0.001: " + list_of(gate.stuck_units)};
+}
+
+}  // namespace
+
+std::vector<Advice> gate_advice(const GateReport& gate) {
+  std::vector<Advice> all;
+  for (std::optional<Advice> one : {saturated(gate), dead(gate), stuck(gate)}) {
+    if (one) all.push_back(*std::move(one));
+  }
+  return all;
+}
+
+}  // namespace sluice
