@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Problems planted in gates, which reports must name.
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "profile/gate_reports.h"
+#include "sluice/error.h"
+#include "support/plain_gates.h"
+#include "support/recurrent_cases.h"
+
+namespace sluice {
+namespace {
+
+using test::make_module;
+using test::options_of;
+using test::scaled_weights;
+
+// Half of the forget gates saturated, a unit of the input gate that is never open, one that never moves, and
+// a candidate that is always 1.
+TEST(GateReports, PlantedProblemsAreFound) {
+  constexpr std::size_t kUnits = 20;
+  const RecurrentOptions options = options_of(CellKind::kLstm, 3, kUnits);
+  StateDict<float> weights = scaled_weights<float>(test::parameters_of(options), 0.3);
+  Tensor<float> bias(weights.at("bias_ih_l0")), w(weights.at("weight_ih_l0")), u(weights.at("weight_hh_l0"));
+  for (std::size_t unit = 0; unit < 10; ++unit) bias(kUnits + unit) = unit < 5 ? 20 : -20;
+  bias(7) = -20;
+  bias(2 * kUnits + 17) = 20;
+  bias(2 * kUnits + 18) = -20;
+  for (std::size_t k = 0; k < 3; ++k) w(3 * kUnits + 11, k) = 0;
+  for (std::size_t k = 0; k < kUnits; ++k) u(3 * kUnits + 11, k) = 0;
+  weights.set("bias_ih_l0", bias);
+  weights.set("weight_ih_l0", w);
+  weights.set("weight_hh_l0", u);
+  const auto module = make_module(options, weights);
+  const Tensor<float> x = random_tensor<float>({30, 4, 3}, -1, 1, 1);
+  using Units = std::vector<std::size_t>;
+  const std::vector<GateReport> got = gate_reports<float>(*module, {x.view()});
+  ASSERT_EQ(got.size(), 4u);
+  EXPECT_EQ(got[0].dead_units, Units{7});
+  EXPECT_EQ(got[0].stuck_units, Units{});
+  EXPECT_EQ(got[1].dead_units, (Units{5, 6, 7, 8, 9}));
+  EXPECT_EQ(got[1].stuck_units, (Units{0, 1, 2, 3, 4}));  // always open
+  EXPECT_EQ(got[1].shut, got[1].activations / 4);
+  EXPECT_EQ(got[1].open, got[1].activations / 4);
+  EXPECT_EQ(got[1].unit_open[4], 1);
+  EXPECT_EQ(got[2].dead_units, (Units{17, 18}));
+  EXPECT_EQ(got[2].stuck_units, Units{});
+  EXPECT_EQ(got[3].dead_units, Units{});
+  EXPECT_EQ(got[3].stuck_units, Units{11});
+  EXPECT_EQ(got[3].unit_deviation[11], 0);
+}
+
+TEST(GateReports, AGateThatForgetsNothingHasALongMemoryButNoInfiniteOne) {
+  const RecurrentOptions options = options_of(CellKind::kGru, 3, 5);
+  StateDict<float> weights = scaled_weights<float>(test::parameters_of(options), 0.3);
+  Tensor<float> bias(weights.at("bias_ih_l0"));
+  for (std::size_t unit = 0; unit < 5; ++unit) bias(5 + unit) = 50;
+  weights.set("bias_ih_l0", bias);
+  const Tensor<float> x = random_tensor<float>({6, 2, 3}, -1, 1, 1);
+  const std::vector<GateReport> got = gate_reports<float>(*make_module(options, weights), {x.view()});
+  EXPECT_EQ(got[1].gate, "update");
+  EXPECT_EQ(got[1].mean, 1);
+  EXPECT_EQ(got[1].mean_derivative, 0);
+  EXPECT_EQ(got[1].memory_steps, 1e6);
+  EXPECT_EQ(got[0].memory_steps, 0);
+}
+
+std::string message_of(const Module<float>& module, TensorView<const float> x) {
+  try {
+    gate_reports<float>(module, {x});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(GateReports, BadInputIsNamed) {
+  const RecurrentOptions options = options_of(CellKind::kLstm, 3, 5);
+  const auto module = make_module(options, scaled_weights<float>(test::parameters_of(options), 0.3));
+  Tensor<float> x({2, 2, 3});
+  x(1, 0, 2) = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(message_of(*module, x),
+            "gate_reports: 5 of 20 activations of LSTM layer 0, gate input, are NaN, expected numbers: the "
+            "input or the weights have NaNs");
+  EXPECT_EQ(message_of(*module, Tensor<float>({2, 2, 4})), "LSTM: the input has 4 features, expected 3");
+  EXPECT_EQ(message_of(*module, Tensor<float>({2, 3})), "gate_reports: x is [2, 3], expected [T, B, F]");
+}
+
+}  // namespace
+}  // namespace sluice
