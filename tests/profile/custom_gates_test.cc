@@ -8,6 +8,7 @@
 
 #include "profile/gate_reports.h"
 #include "sluice/custom_recurrent.h"
+#include "support/library_cells.h"
 #include "support/plain_gates.h"
 #include "support/recurrent_cases.h"
 
@@ -114,6 +115,42 @@ TEST(GateReports, ACustomCellsNewStateIsReadFromItsOutput) {
     want.name = "h";
     expect_report(got[is_reverse ? 1 : 0], want, lengths);
   }
+}
+
+// Those that a recorded step keeps, in the order of the graph.
+TEST(CustomGates, OfTheLibraryHaveTheirUsualNames) {
+  std::vector<std::string> got;
+  for (const test::NamedCell& named : test::kLibraryCells) {
+    const CustomCell cell = named.make(named.name == "qrnn_fo_pooling" ? 15 : 5, 5);
+    std::vector<ParameterInfo> infos = cell.parameters();
+    for (ParameterInfo& info : infos) info.name += "_l0";
+    const Recurrent<float> layer({.cell = cell}, scaled_weights<float>(infos, 1));
+    got.push_back(named.name);
+    const Tensor<float> x({2, 1, cell.input_size()});
+    for (const GateReport& report : gate_reports<float>(layer, {x.view()})) got.back() += " " + report.gate;
+  }
+  const std::vector<std::string> want{
+      "lstm output forget input cell",
+      "lstmp output forget input cell",
+      "peephole_lstm forget input cell output",
+      "cifg input cell output",
+      "layer_norm_lstm output forget input cell squashed",
+      "slstm output cell",
+      "slstm_exp_forget output cell",
+      "gru update reset new",
+      "gru_reset_before update reset new",
+      "mgu forget new",
+      "li_gru update",
+      "sru forget reset",
+      "qrnn_fo_pooling",
+      "indrnn",
+      "min_gru update",
+      "min_lstm forget input",
+      "highway transform new",
+      "recurrent_highway transform_1 new_1 transform_2 new_2 transform_3 new_3",
+      "lem time_y time_z new_z new_y",
+  };
+  EXPECT_EQ(got, want);
 }
 
 }  // namespace
