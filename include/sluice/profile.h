@@ -140,7 +140,10 @@ struct GateReport {
   std::uint64_t shut = 0;                ///< below 0.01, tanh: below -0.99
   std::uint64_t open = 0;                ///< above 0.99
   double mean = 0, mean_derivative = 0;  ///< the derivative: y (1 - y), or 1 - y^2
-  /// Of a forget gate, and of a GRU's update gate: 1 / (1 - mean), at most 1e6; 0 elsewhere.
+  /// The share of a unit's old state that is kept where the gate is 0, and where it is 1: 0 and 1 of an
+  /// LSTM's forget gate and a GRU's update gate, 1 and 0 of an MGU's. Equal: the gate keeps nothing.
+  double kept_shut = 0, kept_open = 0;
+  /// 1 / (1 - the share that is kept at `mean`), at most 1e6; 0 of a gate that keeps nothing.
   double memory_steps = 0;
   std::vector<std::uint64_t> histogram;  ///< 20 bins of equal width from 0 (-1) to 1, which the last one has
   /// By unit: mean activation, standard deviation, share shut, share open.

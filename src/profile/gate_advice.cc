@@ -31,13 +31,18 @@ std::optional<Advice> saturated(const GateReport& gate) {
   const auto all = static_cast<double>(std::max<std::uint64_t>(gate.activations, 1));
   const double shut = static_cast<double>(gate.shut) / all;
   const double both = shut + static_cast<double>(gate.open) / all;
-  const bool is_forget = gate.memory_steps > 0;
-  if (is_forget && shut > kSaturated) {
-    return Advice{.where = place_of(gate),
-                  .what = "raise the bias of gate " + gate.gate + " before training (1 is usual)",
-                  .figure = text_of("%.0f", 100 * shut) +
-                            " % of its activations are below 0.01: it remembers " +
-                            text_of("%.1f steps", gate.memory_steps)};
+  if (gate.kept_shut != gate.kept_open) {
+    const bool is_kept_open = gate.kept_open > gate.kept_shut;
+    const double forgets = is_kept_open ? shut : both - shut;
+    if (forgets > kSaturated) {
+      return Advice{.where = place_of(gate),
+                    .what = (is_kept_open ? "raise the bias of gate " : "lower the bias of gate ") +
+                            gate.gate + " before training " +
+                            (is_kept_open ? "(1 is usual)" : "(to -1, say)"),
+                    .figure = text_of("%.0f", 100 * forgets) + " % of its activations are " +
+                              (is_kept_open ? "below 0.01" : "above 0.99") + ": it remembers " +
+                              text_of("%.1f steps", gate.memory_steps)};
+    }
   }
   if (both <= kSaturated) return std::nullopt;
   return Advice{.where = place_of(gate),

@@ -29,8 +29,9 @@ std::vector<GatePlace> gates_in_states(const CellForm& form, std::size_t directi
     const bool is_h = form.is_in_h(s);
     const std::size_t first =
         is_h ? direction * form.output_size : direction * form.c_size + form.c_offsets[s];
-    places.push_back({.gate = {std::move(name), node.op == CellOp::kTanh, node.size, first, lanes},
-                      .in = is_h ? GatePlace::In::kOutput : GatePlace::In::kCell});
+    places.push_back(
+        {.gate = {std::move(name), node.op == CellOp::kTanh, node.size, first, lanes, state.next},
+         .in = is_h ? GatePlace::In::kOutput : GatePlace::In::kCell});
   }
   return places;
 }
@@ -44,6 +45,8 @@ std::vector<GatePlace> gate_places(const RecurrentNet<T>& net) {
   const std::size_t lanes = net.cell(0).kernels().lanes;
   std::vector<GatePlace> all;
   for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
+    const std::vector<GateRole> roles =
+        is_custom ? gate_roles(options.form(layer).lowered) : std::vector<GateRole>();
     for (std::size_t direction = 0; direction < options.directions(); ++direction) {
       std::vector<GatePlace> places;
       for (MeasuredGate& gate : is_custom ? gates_of(options.form(layer), lanes)
@@ -62,9 +65,7 @@ std::vector<GatePlace> gate_places(const RecurrentNet<T>& net) {
       for (GatePlace& place : places) {
         place.layer = layer;
         place.direction = direction;
-        // A GRU's h' = (1 - z) n + z h. What others call an update gate may be either way.
-        const std::string& name = place.gate.name;
-        place.is_memory = !place.gate.is_tanh && (name == "forget" || name == (is_custom ? "f" : "update"));
+        place.role = is_custom ? roles[place.gate.node] : gate_role(options.kind, place.gate.name);
         all.push_back(std::move(place));
       }
     }
@@ -154,6 +155,8 @@ GateReport GateCounts<T>::report(const std::string& module) const {
   made.gate = gate.name;
   made.is_tanh = gate.is_tanh;
   made.activations = of_unit * units;
+  made.kept_shut = place_.role.kept_shut;
+  made.kept_open = place_.role.kept_open;
   made.histogram.resize(kBins);
   std::uint64_t in_bins = 0;
   for (std::size_t i = 0; i < histograms_.size(); ++i) {
@@ -192,7 +195,10 @@ GateReport GateCounts<T>::report(const std::string& module) const {
   }
   made.mean = means / static_cast<double>(units);
   made.mean_derivative = derivatives / static_cast<double>(made.activations);
-  if (place_.is_memory) made.memory_steps = std::min(1 / (1 - made.mean), kLongestMemory);
+  if (made.kept_shut != made.kept_open) {
+    const double kept = made.kept_shut + (made.kept_open - made.kept_shut) * made.mean;
+    made.memory_steps = std::min(1 / (1 - kept), kLongestMemory);
+  }
 
   const std::size_t lines = std::min(units, kMostCells), columns = columns_->count;
   std::vector<double> sums(lines * columns);

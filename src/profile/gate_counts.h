@@ -11,6 +11,7 @@
 #include "layers/gate_measure.h"
 #include "layers/recurrent_net.h"
 #include "layers/recurrent_record.h"
+#include "profile/gate_roles.h"
 #include "sluice/profile.h"
 
 namespace sluice {
@@ -22,7 +23,7 @@ struct GatePlace {
   std::size_t layer = 0;
   std::size_t direction = 0;
   In in = In::kKept;
-  bool is_memory = false;  ///< the share of its old state that a unit keeps
+  GateRole role{};
 };
 /// All of a network, [layer][direction][gate].
 template <class T>

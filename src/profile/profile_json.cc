@@ -111,6 +111,8 @@ OrderedJson to_json(const GateReport& gate) {
           {"open", gate.open},
           {"mean", gate.mean},
           {"mean_derivative", gate.mean_derivative},
+          {"kept_shut", gate.kept_shut},
+          {"kept_open", gate.kept_open},
           {"memory_steps", gate.memory_steps},
           {"histogram", gate.histogram},
           {"unit_mean", to_json(gate.unit_mean)},
@@ -143,6 +145,8 @@ class Members {
     return value.get<bool>();
   }
   double number(const char* name) const { return as_number(at(name), path(name)); }
+  // What the first versions did not write.
+  double number_or_0(const char* name) const { return value_.contains(name) ? number(name) : 0; }
   // That counts or measures something.
   double amount(const char* name) const {
     const double value = number(name);
@@ -283,6 +287,8 @@ GateReport read_gate(const Members& in) {
   gate.open = in.whole<std::uint64_t>("open");
   gate.mean = in.number("mean");
   gate.mean_derivative = in.number("mean_derivative");
+  gate.kept_shut = in.number_or_0("kept_shut");
+  gate.kept_open = in.number_or_0("kept_open");
   gate.memory_steps = in.number("memory_steps");
   gate.histogram = in.wholes<std::uint64_t>("histogram");
   gate.unit_mean = in.floats("unit_mean");

@@ -2,8 +2,10 @@
 // Reports on the gates of cells that their users stated.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "profile/gate_reports.h"
@@ -22,13 +24,13 @@ using test::PlainGate;
 using test::scaled_weights;
 using test::sigmoid_of;
 
-// f forgets; the candidate is a tanh; and the second state is a sigmoid of its own.
+// `forget` forgets; the candidate is a tanh; and the second state is a sigmoid of its own.
 CustomCell forgetful_cell() {
   CellBuilder cell("Forgetful");
   const CellValue x = cell.input(3), h = cell.state("h", 6), s = cell.state("s", 4);
   const CellValue f = sigmoid(cell.matrix("w_f", 6, x) + cell.matrix("u_f", 6, h) + cell.vector("b_f", 6));
   const CellValue candidate = tanh(cell.matrix("w_c", 6, x) + cell.matrix("u_c", 6, s));
-  cell.next(h, f.named("f") * h + (1 - f) * candidate.named("candidate"));
+  cell.next(h, f.named("forget") * h + (1 - f) * candidate.named("candidate"));
   cell.next(s, sigmoid(cell.matrix("w_s", 4, x) + cell.matrix("u_s", 4, s)));
   return cell.build(h);
 }
@@ -56,7 +58,7 @@ TEST(GateReports, CustomCellsGatesHaveTheirAuthorsNames) {
       for (std::size_t k = 0; k < w.dim(1); ++k) sum += w(row, k) * in[k];
       return sum;
     };
-    PlainGate f{"f", false, Tensor<double>({7, 3, 6})},
+    PlainGate f{"forget", false, Tensor<double>({7, 3, 6})},
         candidate{"candidate", true, Tensor<double>({7, 3, 6})},
         s_gate{"s", false, Tensor<double>({7, 3, 4})};
     for (std::size_t row = 0; row < 3; ++row) {
@@ -115,6 +117,49 @@ TEST(GateReports, ACustomCellsNewStateIsReadFromItsOutput) {
     want.name = "h";
     expect_report(got[is_reverse ? 1 : 0], want, lengths);
   }
+}
+
+// A bias of 6 opens the gate, which replaces all of the old state; one of -6 keeps nearly all of it.
+TEST(CustomGates, TheMinimalGatedUnitRemembersWhereItsGateIsShut) {
+  for (const double bias : {6.0, -6.0}) {
+    const CustomCell cell = cells::mgu(3, 4);
+    StateDict<double> weights;
+    Tensor<double> biases({8});
+    for (std::size_t unit = 0; unit < 4; ++unit) biases(unit) = bias;
+    weights.set("weight_ih_l0", Tensor<double>({8, 3}));
+    weights.set("weight_hh_l0", Tensor<double>({8, 4}));
+    weights.set("bias_l0", std::move(biases));
+    const Recurrent<double> layer({.cell = cell}, weights);
+    const Tensor<double> x({40, 1, 3});
+    const GateReport f = gate_reports<double>(layer, {x.view()})[0];
+    EXPECT_EQ(f.kept_shut, 1);
+    EXPECT_EQ(f.kept_open, 0);
+    // h' = (1 - f) h + f n.
+    EXPECT_NEAR(f.memory_steps, 1 / sigmoid_of(bias), 1e-12 / sigmoid_of(bias));
+  }
+}
+
+void expect_restated(const CustomCell& cell, CellKind kind, std::size_t gates) {
+  const RecurrentOptions options = options_of(kind, 3, 7);
+  const StateDict<double> weights = scaled_weights<double>(test::parameters_of(options), 2);
+  const Tensor<double> x = random_tensor<double>({40, 2, 3}, -2, 2, 1);
+  const std::vector<GateReport> want = gate_reports<double>(*test::make_module(options, weights), {x.view()});
+  const std::vector<GateReport> got =
+      gate_reports<double>(Recurrent<double>({.cell = cell}, weights), {x.view()});
+  ASSERT_EQ(got.size(), gates);
+  for (GateReport report : got) {
+    const auto same = std::find_if(want.begin(), want.end(),
+                                   [&](const GateReport& one) { return one.gate == report.gate; });
+    ASSERT_NE(same, want.end()) << report.gate;
+    report.module = same->module;
+    test::expect_same(report, *same);
+  }
+}
+
+TEST(CustomGates, OfRestatedCellsAreThoseOfTheBuiltInOnes) {
+  expect_restated(cells::lstm(3, 7), CellKind::kLstm, 4);
+  expect_restated(cells::gru(3, 7), CellKind::kGru, 3);
+  expect_restated(cells::gru_reset_before(3, 7), CellKind::kGruBefore, 3);
 }
 
 // Those that a recorded step keeps, in the order of the graph.

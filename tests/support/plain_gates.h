@@ -182,7 +182,7 @@ inline void expect_report(const GateReport& got, const PlainGate& want,
   // The same sums of a few 10000 numbers of at most 1 in another order.
   EXPECT_NEAR(got.mean, sum / n, 1e-12);
   EXPECT_NEAR(got.mean_derivative, derivative / n, 1e-12);
-  const bool is_memory = want.name == "forget" || want.name == "update" || want.name == "f";
+  const bool is_memory = want.name == "forget" || want.name == "update";
   EXPECT_NEAR(got.memory_steps, is_memory ? 1 / (1 - sum / n) : 0, 1e-9 * std::abs(got.memory_steps));
 
   ASSERT_EQ(got.unit_mean.size(), units);
@@ -241,6 +241,8 @@ inline void expect_same(const GateReport& got, const GateReport& want) {
   EXPECT_EQ(got.open, want.open);
   EXPECT_EQ(got.mean, want.mean);
   EXPECT_EQ(got.mean_derivative, want.mean_derivative);
+  EXPECT_EQ(got.kept_shut, want.kept_shut);
+  EXPECT_EQ(got.kept_open, want.kept_open);
   EXPECT_EQ(got.memory_steps, want.memory_steps);
   EXPECT_EQ(got.histogram, want.histogram);
   EXPECT_EQ(got.unit_mean, want.unit_mean);

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thing amiss with a gate at a time.
+#include "profile/gate_advice.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sluice {
+namespace {
+
+GateReport healthy_gate(const std::string& name) {
+  GateReport gate;
+  gate.module = "rnn";
+  gate.gate = name;
+  gate.activations = 1000;
+  gate.shut = 20;
+  gate.open = 100;
+  gate.mean = 0.6;
+  gate.mean_derivative = 0.17;
+  gate.unit_mean.assign(8, 0.6F);
+  return gate;
+}
+
+GateReport healthy_forget_gate() {
+  GateReport gate = healthy_gate("f");
+  gate.kept_open = 1;
+  gate.memory_steps = 2.5;
+  return gate;
+}
+
+// The only advice that there is.
+void expect_advice(const GateReport& gate, const std::string& where, const std::string& what,
+                   const std::string& figure) {
+  const std::vector<Advice> all = gate_advice(gate);
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].where, where);
+  EXPECT_NE(all[0].what.find(what), std::string::npos) << all[0].what;
+  EXPECT_EQ(all[0].figure, figure);
+  EXPECT_FALSE(all[0].is_measured);
+}
+
+TEST(GateAdvice, NoneForHealthyGates) {
+  EXPECT_TRUE(gate_advice(healthy_gate("i")).empty());
+  EXPECT_TRUE(gate_advice(healthy_forget_gate()).empty());
+}
+
+TEST(GateAdvice, ABiasThatKeepsWhereAGateForgets) {
+  GateReport gate = healthy_forget_gate();
+  gate.shut = 500;
+  gate.memory_steps = 1.25;
+  gate.direction = 1;
+  expect_advice(gate, "rnn l0 reverse", "raise the bias of gate f",
+                "50 % of its activations are below 0.01: it remembers 1.2 steps");
+  std::swap(gate.kept_shut, gate.kept_open);
+  std::swap(gate.shut, gate.open);
+  expect_advice(gate, "rnn l0 reverse", "lower the bias of gate f",
+                "50 % of its activations are above 0.99: it remembers 1.2 steps");
+}
+
+TEST(GateAdvice, TheReluFamilyWhereTanhIsSaturated) {
+  GateReport gate = healthy_gate("g");
+  gate.is_tanh = true;
+  gate.open = 400;
+  gate.mean_derivative = 0.05;
+  expect_advice(gate, "rnn l0", "ReLU family",
+                "42 % of activations of g are below -0.99 or above 0.99: gradients pass by 0.050 on average");
+}
+
+TEST(GateAdvice, DeadUnitsAreNamed) {
+  GateReport gate = healthy_gate("i");
+  gate.dead_units = {3};
+  expect_advice(gate, "rnn l0", "never open", "1 of 8 units are always below 0.01: 3");
+}
+
+TEST(GateAdvice, StuckUnitsAreNamed) {
+  GateReport gate = healthy_gate("i");
+  gate.stuck_units = {0, 1, 2, 4, 5, 7};
+  expect_advice(gate, "rnn l0", "do not move", "6 of 8 units deviate by less than 0.001: 0, 1, 2, 4, 5, ...");
+}
+
+}  // namespace
+}  // namespace sluice
