@@ -64,27 +64,45 @@ std::string list_of(const std::vector<std::size_t>& units) {
   return units.size() > kUnitsNamed ? list + ", ..." : list;
 }
 
-std::string share_of_units(const GateReport& gate, const std::vector<std::size_t>& units) {
-  return std::to_string(units.size()) + " of " + std::to_string(gate.unit_mean.size()) + " units";
+// "1 of 8 units are always below 0.01: 3"
+std::string units_text(const GateReport& gate, const std::vector<std::size_t>& units,
+                       const std::string& what) {
+  return std::to_string(units.size()) + " of " + std::to_string(gate.unit_mean.size()) + " units " + what +
+         ": " + list_of(units);
 }
 
 std::optional<Advice> dead(const GateReport& gate) {
   if (gate.dead_units.empty()) return std::nullopt;
+  const bool is_open = gate.unit_open[gate.dead_units[0]] == 1;
   return Advice{.where = place_of(gate),
-                .what = "train with layer normalisation, or leave out the units of gate " + gate.gate +
-                        " that never open",
-                .figure = share_of_units(gate, gate.dead_units) + " are always " +
-                          (gate.is_tanh ? "below -0.99" : "below 0.01") + ": " + list_of(gate.dead_units)};
+                .what = "leave out the units that gate " + gate.gate + " keeps at 0, or train them anew",
+                .figure = units_text(gate, gate.dead_units,
+                                     is_open ? "are always above 0.99" : "are always below 0.01")};
 }
 
 std::optional<Advice> stuck(const GateReport& gate) {
   if (gate.stuck_units.empty()) return std::nullopt;
-  return Advice{
-      .where = place_of(gate),
-      .what = "train with smaller first weights or layer normalisation, or leave out the units of gate " +
-              gate.gate + " that do not move",
-      .figure = share_of_units(gate, gate.stuck_units) +
-                " deviate by less than 0.001: " + list_of(gate.stuck_units)};
+  std::vector<std::size_t> low, high, others;
+  for (const std::size_t unit : gate.stuck_units) {
+    (gate.unit_shut[unit] == 1 ? low : gate.unit_open[unit] == 1 ? high : others).push_back(unit);
+  }
+  std::string figure;
+  const auto add = [&](const std::vector<std::size_t>& units, const std::string& what) {
+    if (units.empty()) return;
+    if (!figure.empty()) figure += "; ";
+    figure += units_text(gate, units, what);
+  };
+  // Of a gate that keeps, units are stuck only where it forgets.
+  const auto end = [&](const char* text, double kept) {
+    const bool forgets = kept == 0 && gate.kept_shut != gate.kept_open;
+    return std::string("are always ") + text + (forgets ? " and remember nothing" : "");
+  };
+  add(low, end(gate.is_tanh ? "below -0.99" : "below 0.01", gate.kept_shut));
+  add(high, end("above 0.99", gate.kept_open));
+  add(others, "deviate by less than 0.001");
+  return Advice{.where = place_of(gate),
+                .what = "gate " + gate.gate + " is a constant in some units, which a bias could replace",
+                .figure = figure};
 }
 
 }  // namespace

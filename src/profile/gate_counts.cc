@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t kMostCells = 128;  // of a heat map, each way
 constexpr double kStuckDeviation = 0.001;
+// What a gate lets in over all steps of a row, of a state that is to be called 0.
+constexpr double kLetIn = 0.01;
 constexpr double kLongestMemory = 1e6;  // a gate whose every activation rounds to 1 forgets nothing
 
 // Sigmoids and tanhs that a custom cell's step keeps nowhere, since they are its new states.
@@ -144,6 +146,12 @@ void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record,
 }
 
 template <class T>
+bool GateCounts<T>::is_dead(DeadUnit there, double off) const noexcept {
+  if (there == DeadUnit::kFromStart) return static_cast<double>(columns_->steps) * off < kLetIn;
+  return there == DeadUnit::kAtOnce;
+}
+
+template <class T>
 GateReport GateCounts<T>::report(const std::string& module) const {
   const MeasuredGate& gate = place_.gate;
   const std::size_t units = gate.units;
@@ -187,9 +195,13 @@ GateReport GateCounts<T>::report(const std::string& module) const {
     made.unit_deviation[unit] = static_cast<float>(deviation);
     made.unit_shut[unit] = static_cast<float>(static_cast<double>(shut_[unit]) / n);
     made.unit_open[unit] = static_cast<float>(static_cast<double>(open_[unit]) / n);
-    if (shut_[unit] == of_unit || (gate.is_tanh && open_[unit] == of_unit)) {
+    const bool is_shut = shut_[unit] == of_unit, is_open = open_[unit] == of_unit;
+    const GateRole& role = place_.role;
+    const bool has_long_memory =
+        role.kept_shut > role.kept_open ? is_shut : role.kept_open > role.kept_shut && is_open;
+    if ((is_shut && is_dead(role.dead_shut, mean)) || (is_open && is_dead(role.dead_open, 1 - mean))) {
       made.dead_units.push_back(unit);
-    } else if (deviation < kStuckDeviation) {
+    } else if (!has_long_memory && (is_shut || is_open || deviation < kStuckDeviation)) {
       made.stuck_units.push_back(unit);
     }
   }

@@ -58,6 +58,9 @@ class GateCounts {
  private:
   static constexpr std::size_t kBins = 20;
 
+  /// Of a unit whose gate is always at one end, `off` from it on average.
+  bool is_dead(DeadUnit there, double off) const noexcept;
+
   GatePlace place_;
   std::size_t lanes_;
   const TimeColumns* columns_;

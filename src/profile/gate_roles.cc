@@ -110,13 +110,87 @@ class StateShare {
   std::vector<MaybeLine> shares_;  // by what the state is multiplied in each node
 };
 
+// The value of each node in a unit whose gate is `end`, where it follows from that and from the states that
+// are 0, whatever all else is.
+std::vector<std::optional<double>> values_at(const LoweredCell& cell, std::size_t gate, double end,
+                                             const std::vector<bool>& is_zero) {
+  std::vector<std::optional<double>> values(cell.nodes.size());
+  const auto sum_of = [](std::optional<double> a, std::optional<double> b) {
+    return a && b ? std::optional(*a + *b) : std::nullopt;
+  };
+  const auto product_of = [](std::optional<double> a, std::optional<double> b) {
+    if (a == 0.0 || b == 0.0) return std::optional(0.0);
+    return a && b ? std::optional(*a * *b) : std::nullopt;
+  };
+  for (std::size_t i = 0; i < cell.nodes.size(); ++i) {
+    const CellNode& node = cell.nodes[i];
+    const auto arg = [&](std::size_t k) { return values[node.args[k]]; };
+    if (i == gate) {
+      values[i] = end;
+      continue;
+    }
+    switch (node.op) {
+      case CellOp::kConstant:
+        values[i] = node.value;
+        break;
+      case CellOp::kState:
+        if (is_zero[node.index]) values[i] = 0;
+        break;
+      case CellOp::kAdd:
+        values[i] = sum_of(arg(0), arg(1));
+        break;
+      case CellOp::kSub:
+        values[i] = sum_of(arg(0), product_of(-1, arg(1)));
+        break;
+      case CellOp::kNeg:
+        values[i] = product_of(-1, arg(0));
+        break;
+      case CellOp::kMul:
+        values[i] = product_of(arg(0), arg(1));
+        break;
+      case CellOp::kMulAdd:
+        values[i] = sum_of(product_of(arg(0), arg(1)), arg(2));
+        break;
+      case CellOp::kTanh:
+      case CellOp::kRelu:
+      case CellOp::kAbs:
+        if (arg(0) == 0.0) values[i] = 0;
+        break;
+      default:
+        break;
+    }
+  }
+  return values;
+}
+
+DeadUnit dead_at(const LoweredCell& cell, std::size_t gate, double end) {
+  const std::size_t units = cell.nodes[gate].size;
+  if (cell.nodes[cell.output].size != units) return DeadUnit::kNo;
+  std::vector<bool> is_zero(cell.states.size(), false);
+  if (values_at(cell, gate, end, is_zero)[cell.output] == 0.0) return DeadUnit::kAtOnce;
+  for (std::size_t s = 0; s < is_zero.size(); ++s) is_zero[s] = cell.states[s].size == units;
+  for (;;) {  // until those that are left keep each other at 0
+    const std::vector<std::optional<double>> values = values_at(cell, gate, end, is_zero);
+    bool has_changed = false;
+    for (std::size_t s = 0; s < is_zero.size(); ++s) {
+      if (!is_zero[s] || values[cell.states[s].next] == 0.0) continue;
+      is_zero[s] = false;
+      has_changed = true;
+    }
+    if (!has_changed) return values[cell.output] == 0.0 ? DeadUnit::kFromStart : DeadUnit::kNo;
+  }
+}
+
 }  // namespace
 
 GateRole gate_role(CellKind kind, const std::string& gate) {
-  const bool is_gru = kind == CellKind::kGru || kind == CellKind::kGruBefore;
-  GateRole role;
-  if (gate == (is_gru ? "update" : "forget")) role.kept_open = 1;
-  return role;
+  if (kind == CellKind::kLstm) {
+    if (gate == "forget") return {.kept_open = 1};
+    if (gate == "input") return {.dead_shut = DeadUnit::kFromStart};
+    if (gate == "output") return {.dead_shut = DeadUnit::kAtOnce};
+  }
+  if (gate == "update") return {.kept_open = 1, .dead_open = DeadUnit::kFromStart};
+  return {};
 }
 
 std::vector<GateRole> gate_roles(const LoweredCell& cell) {
@@ -130,6 +204,11 @@ std::vector<GateRole> gate_roles(const LoweredCell& cell) {
     if (!is_share || role.kept_shut != role.kept_open) continue;
     role.kept_shut = shut;
     role.kept_open = open;
+  }
+  for (std::size_t i = 0; i < roles.size(); ++i) {
+    if (cell.nodes[i].op != CellOp::kSigmoid) continue;
+    roles[i].dead_shut = dead_at(cell, i, 0);
+    roles[i].dead_open = dead_at(cell, i, 1);
   }
   return roles;
 }

@@ -69,16 +69,52 @@ TEST(GateAdvice, TheReluFamilyWhereTanhIsSaturated) {
                 "42 % of activations of g are below -0.99 or above 0.99: gradients pass by 0.050 on average");
 }
 
-TEST(GateAdvice, DeadUnitsAreNamed) {
-  GateReport gate = healthy_gate("i");
-  gate.dead_units = {3};
-  expect_advice(gate, "rnn l0", "never open", "1 of 8 units are always below 0.01: 3");
+GateReport with_ends(GateReport gate, const std::vector<std::size_t>& shut,
+                     const std::vector<std::size_t>& open) {
+  gate.unit_shut.assign(8, 0);
+  gate.unit_open.assign(8, 0);
+  for (const std::size_t unit : shut) gate.unit_shut[unit] = 1;
+  for (const std::size_t unit : open) gate.unit_open[unit] = 1;
+  return gate;
 }
 
-TEST(GateAdvice, StuckUnitsAreNamed) {
-  GateReport gate = healthy_gate("i");
+TEST(GateAdvice, DeadUnitsMayBeLeftOut) {
+  GateReport gate = with_ends(healthy_gate("i"), {3}, {});
+  gate.dead_units = {3};
+  expect_advice(gate, "rnn l0", "leave out the units", "1 of 8 units are always below 0.01: 3");
+  gate = with_ends(healthy_forget_gate(), {}, {4, 5});
+  gate.dead_units = {4, 5};
+  expect_advice(gate, "rnn l0", "leave out the units", "2 of 8 units are always above 0.99: 4, 5");
+}
+
+TEST(GateAdvice, WhereAGateIsAConstantABiasCouldReplaceIt) {
+  GateReport gate = with_ends(healthy_gate("r"), {}, {});
   gate.stuck_units = {0, 1, 2, 4, 5, 7};
-  expect_advice(gate, "rnn l0", "do not move", "6 of 8 units deviate by less than 0.001: 0, 1, 2, 4, 5, ...");
+  expect_advice(gate, "rnn l0", "gate r is a constant in some units, which a bias could replace",
+                "6 of 8 units deviate by less than 0.001: 0, 1, 2, 4, 5, ...");
+  gate = with_ends(healthy_gate("r"), {1, 2}, {4});
+  gate.stuck_units = {1, 2, 4, 6};
+  expect_advice(
+      gate, "rnn l0", "a bias could replace",
+      "2 of 8 units are always below 0.01: 1, 2; 1 of 8 units are always above 0.99: 4; 1 of 8 units "
+      "deviate by less than 0.001: 6");
+  gate.is_tanh = true;
+  expect_advice(
+      gate, "rnn l0", "a bias could replace",
+      "2 of 8 units are always below -0.99: 1, 2; 1 of 8 units are always above 0.99: 4; 1 of 8 units "
+      "deviate by less than 0.001: 6");
+}
+
+TEST(GateAdvice, AGateThatAlwaysForgetsIsAUnitWithoutMemory) {
+  GateReport gate = with_ends(healthy_forget_gate(), {1}, {});
+  gate.stuck_units = {1};
+  expect_advice(gate, "rnn l0", "a bias could replace",
+                "1 of 8 units are always below 0.01 and remember nothing: 1");
+  gate = with_ends(healthy_forget_gate(), {}, {1});
+  std::swap(gate.kept_shut, gate.kept_open);
+  gate.stuck_units = {1};
+  expect_advice(gate, "rnn l0", "a bias could replace",
+                "1 of 8 units are always above 0.99 and remember nothing: 1");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // Problems planted in gates, which reports must name.
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <string>
@@ -19,8 +20,8 @@ using test::make_module;
 using test::options_of;
 using test::scaled_weights;
 
-// Half of the forget gates saturated, a unit of the input gate that is never open, one that never moves, and
-// a candidate that is always 1.
+// Half of the forget gates saturated, units of the input and the output gate that are never open, one that
+// never moves, and candidates that are always 1 or -1.
 TEST(GateReports, PlantedProblemsAreFound) {
   constexpr std::size_t kUnits = 20;
   const RecurrentOptions options = options_of(CellKind::kLstm, 3, kUnits);
@@ -28,6 +29,7 @@ TEST(GateReports, PlantedProblemsAreFound) {
   Tensor<float> bias(weights.at("bias_ih_l0")), w(weights.at("weight_ih_l0")), u(weights.at("weight_hh_l0"));
   for (std::size_t unit = 0; unit < 10; ++unit) bias(kUnits + unit) = unit < 5 ? 20 : -20;
   bias(7) = -20;
+  bias(3 * kUnits + 12) = -20;
   bias(2 * kUnits + 17) = 20;
   bias(2 * kUnits + 18) = -20;
   for (std::size_t k = 0; k < 3; ++k) w(3 * kUnits + 11, k) = 0;
@@ -42,16 +44,55 @@ TEST(GateReports, PlantedProblemsAreFound) {
   ASSERT_EQ(got.size(), 4u);
   EXPECT_EQ(got[0].dead_units, Units{7});
   EXPECT_EQ(got[0].stuck_units, Units{});
-  EXPECT_EQ(got[1].dead_units, (Units{5, 6, 7, 8, 9}));
-  EXPECT_EQ(got[1].stuck_units, (Units{0, 1, 2, 3, 4}));  // always open
+  // A unit that forgets everything works, and one that forgets nothing has a long memory.
+  EXPECT_EQ(got[1].dead_units, Units{});
+  EXPECT_EQ(got[1].stuck_units, (Units{5, 6, 7, 8, 9}));
   EXPECT_EQ(got[1].shut, got[1].activations / 4);
   EXPECT_EQ(got[1].open, got[1].activations / 4);
   EXPECT_EQ(got[1].unit_open[4], 1);
-  EXPECT_EQ(got[2].dead_units, (Units{17, 18}));
-  EXPECT_EQ(got[2].stuck_units, Units{});
-  EXPECT_EQ(got[3].dead_units, Units{});
+  EXPECT_EQ(got[2].dead_units, Units{});
+  EXPECT_EQ(got[2].stuck_units, (Units{17, 18}));
+  EXPECT_EQ(got[2].unit_open[17], 1);
+  EXPECT_EQ(got[2].unit_shut[18], 1);
+  EXPECT_EQ(got[3].dead_units, Units{12});
   EXPECT_EQ(got[3].stuck_units, Units{11});
   EXPECT_EQ(got[3].unit_deviation[11], 0);
+}
+
+// A network all of whose weights are 0, so that gates are what their biases make of them: `units` for each
+// gate, in PyTorch's order.
+std::unique_ptr<Module<double>> of_biases(CellKind kind, const std::vector<std::vector<double>>& biases) {
+  const std::size_t units = biases[0].size();
+  const RecurrentOptions options = options_of(kind, 3, units);
+  StateDict<double> weights = scaled_weights<double>(test::parameters_of(options), 0);
+  Tensor<double> bias({biases.size() * units});
+  for (std::size_t i = 0; i < bias.size(); ++i) bias(i) = biases[i / units][i % units];
+  weights.set("bias_ih_l0", bias);
+  return make_module(options, weights);
+}
+
+// h' = (1 - z) n + z h: a unit with z at 1 never leaves 0; one with z at 0 works; one with z = 0.998 is slow,
+// and moves by up to 0.15 in the 60 steps.
+TEST(GateReports, AnUpdateGateThatIsAlwaysOpenMakesUnitsDead) {
+  using Units = std::vector<std::size_t>;
+  const auto gru = of_biases(CellKind::kGru, {{0, 0, 0}, {20, -20, 6}, {1, 1, 1}});
+  const Tensor<double> x({60, 1, 3});
+  const GateReport z = gate_reports<double>(*gru, {x.view()})[1];
+  EXPECT_EQ(z.gate, "update");
+  EXPECT_EQ(z.unit_open, (std::vector<float>{1, 0, 1}));
+  EXPECT_EQ(z.dead_units, Units{0});
+  EXPECT_EQ(z.stuck_units, Units{1});
+}
+
+// i = 0.0025 lets up to 0.15 into c in the 60 steps.
+TEST(GateReports, AnInputGateThatLetsALittleInIsNotDead) {
+  using Units = std::vector<std::size_t>;
+  const auto lstm = of_biases(CellKind::kLstm, {{-20, -6}, {6, 6}, {1, 1}, {0, 0}});
+  const Tensor<double> x({60, 1, 3});
+  const GateReport i = gate_reports<double>(*lstm, {x.view()})[0];
+  EXPECT_EQ(i.unit_shut, (std::vector<float>{1, 1}));
+  EXPECT_EQ(i.dead_units, Units{0});
+  EXPECT_EQ(i.stuck_units, Units{1});
 }
 
 TEST(GateReports, AGateThatForgetsNothingHasALongMemoryButNoInfiniteOne) {

@@ -72,6 +72,14 @@ TEST(GateReports, AreThoseOfAPlainLoop) {
   }
 }
 
+// Weights of up to 40 hold gates at their ends; in more steps they would make chaos of the last digits.
+TEST(GateReports, UnitsAreDeadOrStuckAsInAPlainLoop) {
+  const std::vector<std::int64_t> lengths(20, 2);
+  for (const CellKind kind : {CellKind::kLstm, CellKind::kGru, CellKind::kGruBefore, CellKind::kRnnTanh}) {
+    expect_reports(options_of(kind, 3, 40), random_tensor<double>({2, 20, 3}, 0.2, 0.3, 1), lengths, 40);
+  }
+}
+
 TEST(GateReports, HeatMapsOfManyUnitsAndStepsAreBroughtDown) {
   expect_reports(options_of(CellKind::kLstm, 3, 150), random_tensor<double>({200, 2, 3}, -2, 2, 1),
                  {170, 150}, 0.5);

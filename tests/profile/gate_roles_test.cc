@@ -120,6 +120,42 @@ TEST(GateRoles, OfTheLibraryOfCells) {
   EXPECT_EQ(got, want);
 }
 
+// What the gate makes dead at its ends.
+std::string dead(const CustomCell& cell, const std::string& gate) {
+  const GateRole role = role_of(cell, gate);
+  std::string text;
+  for (const bool is_open : {false, true}) {
+    const DeadUnit there = is_open ? role.dead_open : role.dead_shut;
+    if (there == DeadUnit::kNo) continue;
+    text += is_open ? "open " : "shut ";
+    text += there == DeadUnit::kAtOnce ? "at once" : "from the start";
+  }
+  return text;
+}
+
+TEST(GateRoles, DeadUnitsFollowFromTheEquations) {
+  const CustomCell lstm = cells::lstm(3, 4);
+  EXPECT_EQ(dead(lstm, "input"), "shut from the start");
+  EXPECT_EQ(dead(lstm, "forget"), "");
+  EXPECT_EQ(dead(lstm, "output"), "shut at once");
+  const CustomCell gru = cells::gru(3, 4);
+  EXPECT_EQ(dead(gru, "reset"), "");
+  EXPECT_EQ(dead(gru, "update"), "open from the start");
+  EXPECT_EQ(dead(cells::cifg(3, 4), "input"), "shut from the start");
+  EXPECT_EQ(dead(cells::mgu(3, 4), "forget"), "shut from the start");
+  EXPECT_EQ(dead(cells::li_gru(3, 4), "update"), "open from the start");
+  EXPECT_EQ(dead(cells::qrnn_fo_pooling(4), "output"), "shut at once");
+  // The input goes by.
+  EXPECT_EQ(dead(cells::sru(4), "forget"), "");
+  // c is divided by n, which is 0 as well.
+  EXPECT_EQ(dead(cells::slstm(3, 4), "output"), "shut at once");
+  // y is the output, whatever z does.
+  EXPECT_EQ(dead(cells::lem(3, 4), "time_y"), "shut from the start");
+  EXPECT_EQ(dead(cells::lem(3, 4), "time_z"), "");
+  // The way out has a matrix.
+  EXPECT_EQ(dead(cells::lstmp(3, 4, 2), "output"), "");
+}
+
 TEST(GateRoles, OfSeveralStatesEachHasItsOwn) {
   CellBuilder cell("Two");
   const CellValue x = cell.input(4), a = cell.state("a", 4), b = cell.state("b", 4);
