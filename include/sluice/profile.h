@@ -148,8 +148,8 @@ struct GateReport {
   std::vector<std::uint64_t> histogram;  ///< 20 bins of equal width from 0 (-1) to 1, which the last one has
   /// By unit: mean activation, standard deviation, share shut, share open.
   std::vector<float> unit_mean, unit_deviation, unit_shut, unit_open;
-  /// Units that give 0 since the gate is always at one end: an LSTM's output or input gate that is shut, a
-  /// GRU's update gate that is open.
+  /// Of at least 32 activations a unit: units that give 0 since the gate is always at one end: an LSTM's
+  /// output or input gate that is shut, a GRU's update gate that is open.
   std::vector<std::size_t> dead_units;
   /// Others where the gate is a constant: always at one end, or of a deviation below 0.001. Always where it
   /// keeps the state is a long memory, and not here.

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMostCells = 128;  // of a heat map, each way
 constexpr double kStuckDeviation = 0.001;
+constexpr std::uint64_t kFewestActivations = 32;  // of a unit, to say what it always does
 // What a gate lets in over all steps of a row, of a state that is to be called 0.
 constexpr double kLetIn = 0.01;
 constexpr double kLongestMemory = 1e6;  // a gate whose every activation rounds to 1 forgets nothing
@@ -195,6 +196,7 @@ GateReport GateCounts<T>::report(const std::string& module) const {
     made.unit_deviation[unit] = static_cast<float>(deviation);
     made.unit_shut[unit] = static_cast<float>(static_cast<double>(shut_[unit]) / n);
     made.unit_open[unit] = static_cast<float>(static_cast<double>(open_[unit]) / n);
+    if (of_unit < kFewestActivations) continue;
     const bool is_shut = shut_[unit] == of_unit, is_open = open_[unit] == of_unit;
     const GateRole& role = place_.role;
     const bool has_long_memory =

@@ -95,6 +95,24 @@ TEST(GateReports, AnInputGateThatLetsALittleInIsNotDead) {
   EXPECT_EQ(i.stuck_units, Units{1});
 }
 
+TEST(GateReports, FewActivationsCallNoUnitDeadOrStuck) {
+  const auto lstm = of_biases(CellKind::kLstm, {{-20, 0}, {-20, 0}, {20, 0}, {-20, 0}});
+  const Tensor<double> x({8, 4, 3});
+  for (const GateReport& gate : gate_reports<double>(*lstm, {x.view().narrow(0, 0, 1)})) {
+    EXPECT_TRUE(gate.dead_units.empty());
+    EXPECT_TRUE(gate.stuck_units.empty());
+  }
+  const std::vector<std::int64_t> lengths{8, 8, 8, 7};
+  for (const GateReport& gate : gate_reports<double>(*lstm, {x.view(), lengths})) {
+    EXPECT_EQ(gate.activations, 2u * 31u);
+    EXPECT_TRUE(gate.dead_units.empty());
+    EXPECT_TRUE(gate.stuck_units.empty());
+  }
+  for (const GateReport& gate : gate_reports<double>(*lstm, {x.view()})) {
+    EXPECT_EQ(gate.dead_units.size() + gate.stuck_units.size(), 2u);
+  }
+}
+
 TEST(GateReports, AGateThatForgetsNothingHasALongMemoryButNoInfiniteOne) {
   const RecurrentOptions options = options_of(CellKind::kGru, 3, 5);
   StateDict<float> weights = scaled_weights<float>(test::parameters_of(options), 0.3);
