@@ -145,6 +145,8 @@ struct GateReport {
   double kept_shut = 0, kept_open = 0;
   /// 1 / (1 - the share that is kept at `mean`), at most 1e6; 0 of a gate that keeps nothing.
   double memory_steps = 0;
+  /// The same by unit, at its own mean: what 10, 50 and 90 % of the units do not exceed.
+  double memory_low = 0, memory_median = 0, memory_high = 0;
   std::vector<std::uint64_t> histogram;  ///< 20 bins of equal width from 0 (-1) to 1, which the last one has
   /// By unit: mean activation, standard deviation, share shut, share open.
   std::vector<float> unit_mean, unit_deviation, unit_shut, unit_open;

@@ -27,6 +27,8 @@ void for_each_part(const std::vector<PartReport>& parts,
 
 /// "rnn l0 reverse forget"
 std::string gate_name(const GateReport& gate);
+/// "2 steps (1.5 to 12.3)": of the unit in the middle, and those that 10 and 90 % of the units do not exceed.
+std::string memory_text(const GateReport& gate);
 /// "2 rows".
 std::string counted(std::size_t n, std::string_view what);
 /// "float32, 100 steps of 1 row of 64 features, 1 thread, 20 runs"; parts of a program have no shape.

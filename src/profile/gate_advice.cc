@@ -34,15 +34,14 @@ std::optional<Advice> saturated(const GateReport& gate) {
   if (gate.kept_shut != gate.kept_open) {
     const bool is_kept_open = gate.kept_open > gate.kept_shut;
     const double forgets = is_kept_open ? shut : both - shut;
-    if (forgets > kSaturated) {
-      return Advice{.where = place_of(gate),
-                    .what = (is_kept_open ? "raise the bias of gate " : "lower the bias of gate ") +
-                            gate.gate + " before training " +
-                            (is_kept_open ? "(1 is usual)" : "(to -1, say)"),
-                    .figure = text_of("%.0f", 100 * forgets) + " % of its activations are " +
-                              (is_kept_open ? "below 0.01" : "above 0.99") + ": it remembers " +
-                              text_of("%.1f steps", gate.memory_steps)};
-    }
+    if (forgets <= kSaturated) return std::nullopt;  // where it keeps, it remembers
+    return Advice{.where = place_of(gate),
+                  .what = (is_kept_open ? "raise the bias of gate " : "lower the bias of gate ") + gate.gate +
+                          " before training " + (is_kept_open ? "(1 is usual)" : "(to -1, say)"),
+                  .figure = text_of("%.0f", 100 * forgets) + " % of its activations are " +
+                            (is_kept_open ? "below 0.01" : "above 0.99") +
+                            ": half of its units remember at most " +
+                            text_of("%.1f steps", gate.memory_median)};
   }
   if (both <= kSaturated) return std::nullopt;
   return Advice{.where = place_of(gate),

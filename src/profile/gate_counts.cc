@@ -185,6 +185,7 @@ GateReport GateCounts<T>::report(const std::string& module) const {
 
   const auto n = static_cast<double>(of_unit);
   double means = 0, derivatives = 0;
+  std::vector<double> unit_means;
   for (std::size_t unit = 0; unit < units; ++unit) {
     const double moved = sums_[unit] / n, mean = shifts_[unit] + moved;
     const double deviation = std::sqrt(std::max(squares_[unit] / n - moved * moved, 0.0));
@@ -192,6 +193,7 @@ GateReport GateCounts<T>::report(const std::string& module) const {
     derivatives += derivatives_[unit];
     made.shut += shut_[unit];
     made.open += open_[unit];
+    unit_means.push_back(mean);
     made.unit_mean[unit] = static_cast<float>(mean);
     made.unit_deviation[unit] = static_cast<float>(deviation);
     made.unit_shut[unit] = static_cast<float>(static_cast<double>(shut_[unit]) / n);
@@ -210,8 +212,18 @@ GateReport GateCounts<T>::report(const std::string& module) const {
   made.mean = means / static_cast<double>(units);
   made.mean_derivative = derivatives / static_cast<double>(made.activations);
   if (made.kept_shut != made.kept_open) {
-    const double kept = made.kept_shut + (made.kept_open - made.kept_shut) * made.mean;
-    made.memory_steps = std::min(1 / (1 - kept), kLongestMemory);
+    const auto memory = [&](double gate_mean) {
+      const double kept = made.kept_shut + (made.kept_open - made.kept_shut) * gate_mean;
+      return std::min(1 / (1 - kept), kLongestMemory);
+    };
+    made.memory_steps = memory(made.mean);
+    for (double& mean : unit_means) mean = memory(mean);
+    std::sort(unit_means.begin(), unit_means.end());
+    // The least that so many percent of the units do not exceed.
+    const auto quantile = [&](std::size_t percent) { return unit_means[(percent * units + 99) / 100 - 1]; };
+    made.memory_low = quantile(10);
+    made.memory_median = quantile(50);
+    made.memory_high = quantile(90);
   }
 
   const std::size_t lines = std::min(units, kMostCells), columns = columns_->count;

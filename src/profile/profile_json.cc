@@ -114,6 +114,9 @@ OrderedJson to_json(const GateReport& gate) {
           {"kept_shut", gate.kept_shut},
           {"kept_open", gate.kept_open},
           {"memory_steps", gate.memory_steps},
+          {"memory_low", gate.memory_low},
+          {"memory_median", gate.memory_median},
+          {"memory_high", gate.memory_high},
           {"histogram", gate.histogram},
           {"unit_mean", to_json(gate.unit_mean)},
           {"unit_deviation", to_json(gate.unit_deviation)},
@@ -290,6 +293,9 @@ GateReport read_gate(const Members& in) {
   gate.kept_shut = in.number_or_0("kept_shut");
   gate.kept_open = in.number_or_0("kept_open");
   gate.memory_steps = in.number("memory_steps");
+  gate.memory_low = in.number_or_0("memory_low");
+  gate.memory_median = in.number_or_0("memory_median");
+  gate.memory_high = in.number_or_0("memory_high");
   gate.histogram = in.wholes<std::uint64_t>("histogram");
   gate.unit_mean = in.floats("unit_mean");
   gate.unit_deviation = in.floats("unit_deviation");

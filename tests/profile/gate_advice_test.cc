@@ -28,6 +28,7 @@ GateReport healthy_forget_gate() {
   GateReport gate = healthy_gate("f");
   gate.kept_open = 1;
   gate.memory_steps = 2.5;
+  gate.memory_median = 2.4;
   return gate;
 }
 
@@ -50,14 +51,14 @@ TEST(GateAdvice, NoneForHealthyGates) {
 TEST(GateAdvice, ABiasThatKeepsWhereAGateForgets) {
   GateReport gate = healthy_forget_gate();
   gate.shut = 500;
-  gate.memory_steps = 1.25;
+  gate.memory_median = 1.25;
   gate.direction = 1;
   expect_advice(gate, "rnn l0 reverse", "raise the bias of gate f",
-                "50 % of its activations are below 0.01: it remembers 1.2 steps");
+                "50 % of its activations are below 0.01: half of its units remember at most 1.2 steps");
   std::swap(gate.kept_shut, gate.kept_open);
   std::swap(gate.shut, gate.open);
   expect_advice(gate, "rnn l0 reverse", "lower the bias of gate f",
-                "50 % of its activations are above 0.99: it remembers 1.2 steps");
+                "50 % of its activations are above 0.99: half of its units remember at most 1.2 steps");
 }
 
 TEST(GateAdvice, TheReluFamilyWhereTanhIsSaturated) {
@@ -115,6 +116,16 @@ TEST(GateAdvice, AGateThatAlwaysForgetsIsAUnitWithoutMemory) {
   gate.stuck_units = {1};
   expect_advice(gate, "rnn l0", "a bias could replace",
                 "1 of 8 units are always above 0.99 and remember nothing: 1");
+}
+
+TEST(GateAdvice, NoneAgainstALongMemory) {
+  GateReport gate = healthy_forget_gate();
+  gate.open = 900;
+  gate.mean_derivative = 0.01;
+  EXPECT_TRUE(gate_advice(gate).empty());
+  std::swap(gate.kept_shut, gate.kept_open);
+  std::swap(gate.shut, gate.open);
+  EXPECT_TRUE(gate_advice(gate).empty());
 }
 
 }  // namespace

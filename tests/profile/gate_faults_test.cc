@@ -2,6 +2,7 @@
 // Problems planted in gates, which reports must name.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -111,6 +112,32 @@ TEST(GateReports, FewActivationsCallNoUnitDeadOrStuck) {
   for (const GateReport& gate : gate_reports<double>(*lstm, {x.view()})) {
     EXPECT_EQ(gate.dead_units.size() + gate.stuck_units.size(), 2u);
   }
+}
+
+TEST(GateReports, MemoryIsToldOfUnits) {
+  const Tensor<double> x({40, 1, 3});
+  std::vector<double> zeros(32), half(32);
+  for (std::size_t unit = 16; unit < 32; ++unit) half[unit] = 50;
+  const GateReport mixed =
+      gate_reports<double>(*of_biases(CellKind::kLstm, {zeros, half, zeros, zeros}), {x.view()})[1];
+  EXPECT_EQ(mixed.gate, "forget");
+  EXPECT_EQ(mixed.memory_steps, 4);
+  EXPECT_EQ(mixed.memory_low, 2);
+  EXPECT_EQ(mixed.memory_median, 2);
+  EXPECT_EQ(mixed.memory_high, 1e6);
+
+  // 1 / (1 - sigmoid(b)) is 1 + e^b: from 2 to 11 steps, in no order.
+  std::vector<double> biases;
+  for (const double steps : {7, 2, 11, 4, 3, 10, 5, 9, 6, 8}) biases.push_back(std::log(steps - 1));
+  const std::vector<double> none(10);
+  const GateReport ten =
+      gate_reports<double>(*of_biases(CellKind::kLstm, {none, biases, none, none}), {x.view()})[1];
+  EXPECT_NEAR(ten.memory_low, 2, 1e-12);
+  EXPECT_NEAR(ten.memory_median, 6, 1e-12);
+  EXPECT_NEAR(ten.memory_high, 10, 1e-12);
+  EXPECT_EQ(gate_reports<double>(*of_biases(CellKind::kLstm, {none, biases, none, none}), {x.view()})[0]
+                .memory_high,
+            0);
 }
 
 TEST(GateReports, AGateThatForgetsNothingHasALongMemoryButNoInfiniteOne) {

@@ -249,6 +249,9 @@ inline void expect_same(const GateReport& got, const GateReport& want) {
   EXPECT_EQ(got.kept_shut, want.kept_shut);
   EXPECT_EQ(got.kept_open, want.kept_open);
   EXPECT_EQ(got.memory_steps, want.memory_steps);
+  EXPECT_EQ(got.memory_low, want.memory_low);
+  EXPECT_EQ(got.memory_median, want.memory_median);
+  EXPECT_EQ(got.memory_high, want.memory_high);
   EXPECT_EQ(got.histogram, want.histogram);
   EXPECT_EQ(got.unit_mean, want.unit_mean);
   EXPECT_EQ(got.unit_deviation, want.unit_deviation);
