@@ -214,7 +214,7 @@ ProfileReport measure_runs(const Module<T>& module, TensorView<const T> x,
                            const MeasureOptions& options = {});
 /// The same with limits, bounds, gates and advice: all that `sluice profile` shows, but for what training
 /// would say (gradient_norms). Where a run was faster than the machine's limits allow, they were measured too
-/// low, and are measured once more. Throws Error, ShapeError; Error where an activation is NaN.
+/// low, and are measured once more. Where the model gives NaN, its advice says so. Throws Error, ShapeError.
 template <class T>
 ProfileReport profile_model(const Module<T>& module, TensorView<const T> x,
                             const MeasureOptions& options = {});

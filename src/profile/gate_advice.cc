@@ -15,13 +15,7 @@ namespace {
 constexpr double kSaturated = 0.3;
 constexpr std::size_t kUnitsNamed = 5;
 
-// "rnn l0 reverse", as the parts are called.
-std::string place_of(const GateReport& gate) {
-  std::string place = gate.module;
-  if (!place.empty()) place += ' ';
-  place += 'l' + std::to_string(gate.layer);
-  return gate.direction == 0 ? place : place + " reverse";
-}
+std::string place_of(const GateReport& gate) { return gate_place(gate.module, gate.layer, gate.direction); }
 
 std::string limits_of(const GateReport& gate) {
   return gate.is_tanh ? "below -0.99 or above 0.99" : "below 0.01 or above 0.99";
@@ -112,6 +106,10 @@ std::vector<Advice> gate_advice(const GateReport& gate) {
     if (one) all.push_back(*std::move(one));
   }
   return all;
+}
+
+std::string gate_place(const std::string& module, std::size_t layer, std::size_t direction) {
+  return module + (module.empty() ? "l" : " l") + std::to_string(layer) + (direction == 0 ? "" : " reverse");
 }
 
 }  // namespace sluice

@@ -5,8 +5,6 @@
 #include <cmath>
 #include <utility>
 
-#include "sluice/error.h"
-
 namespace sluice {
 namespace {
 
@@ -95,14 +93,14 @@ GateCounts<T>::GateCounts(GatePlace place, std::size_t lanes, const TimeColumns&
   const std::size_t blocks = (place_.gate.units + lanes - 1) / lanes;
   histograms_.resize(blocks * kBins);
   has_begun_.resize(blocks);
+  nans_.resize(blocks);
   for (auto* list : {&shifts_, &sums_, &squares_, &derivatives_}) list->resize(blocks * lanes);
   for (auto* list : {&shut_, &open_}) list->resize(blocks * lanes);
   heat_.resize(columns.count * blocks * lanes);
 }
 
 template <class T>
-void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record,
-                          std::size_t first_step) noexcept {
+void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record, RowStep first) noexcept {
   const MeasuredGate& gate = place_.gate;
   const std::size_t directions = record.kept.size() / record.outputs.size();
   const Tensor<T>& from = place_.in == GatePlace::In::kKept
@@ -126,7 +124,7 @@ void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record,
         has_begun_[block] = 1;
         std::copy_n(y, n, shift);
       }
-      double* const heat = &heat_[columns_->of(first_step + t) * shifts_.size() + first_unit];
+      double* const heat = &heat_[columns_->of(first.step + t) * shifts_.size() + first_unit];
       for (std::size_t i = 0; i < n; ++i) {
         const auto value = static_cast<double>(y[i]);
         const double moved = value - shift[i];
@@ -137,13 +135,34 @@ void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record,
         shut[i] += y[i] < low ? 1 : 0;
         open[i] += y[i] > high ? 1 : 0;
       }
+      bool has_nan = false;
       for (std::size_t i = 0; i < n; ++i) {
         const auto value = static_cast<double>(y[i]);
         const double bin = (is_tanh ? (value + 1) / 2 : value) * kBins;
-        if (bin >= 0) ++histogram[std::min(static_cast<std::size_t>(bin), kBins - 1)];  // NaN is in none
+        if (bin >= 0) {
+          ++histogram[std::min(static_cast<std::size_t>(bin), kBins - 1)];
+        } else {
+          has_nan = true;
+        }
       }
+      if (has_nan) add_nan(block, {first.row + row, first.step + t});
     }
   }
+}
+
+template <class T>
+void GateCounts<T>::add_nan(std::size_t block, RowStep at) noexcept {
+  std::optional<RowStep>& first = nans_[block];
+  if (!first || at.is_before(*first, place_.direction)) first = at;
+}
+
+template <class T>
+std::optional<RowStep> GateCounts<T>::first_nan() const {
+  std::optional<RowStep> first;
+  for (const std::optional<RowStep>& nan : nans_) {
+    if (nan && (!first || nan->is_before(*first, place_.direction))) first = nan;
+  }
+  return first;
 }
 
 template <class T>
@@ -167,17 +186,7 @@ GateReport GateCounts<T>::report(const std::string& module) const {
   made.kept_shut = place_.role.kept_shut;
   made.kept_open = place_.role.kept_open;
   made.histogram.resize(kBins);
-  std::uint64_t in_bins = 0;
-  for (std::size_t i = 0; i < histograms_.size(); ++i) {
-    made.histogram[i % kBins] += histograms_[i];
-    in_bins += histograms_[i];
-  }
-  if (in_bins != made.activations) {
-    throw Error("gate_reports: " + std::to_string(made.activations - in_bins) + " of " +
-                std::to_string(made.activations) + " activations of " + module + " layer " +
-                std::to_string(made.layer) + ", gate " + gate.name +
-                ", are NaN, expected numbers: the input or the weights have NaNs");
-  }
+  for (std::size_t i = 0; i < histograms_.size(); ++i) made.histogram[i % kBins] += histograms_[i];
   for (auto* list : {&made.unit_mean, &made.unit_deviation, &made.unit_shut, &made.unit_open}) {
     list->resize(units);
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // All that can be said of a model, put together.
+#include <vector>
+
 #include "profile/advice.h"
 #include "profile/gate_reports.h"
 #include "profile/set_bounds.h"
@@ -11,8 +13,10 @@ template <class T>
 ProfileReport profile_model(const Module<T>& module, TensorView<const T> x, const MeasureOptions& options) {
   ProfileReport report = measure_runs(module, x, options);
   set_bounds_here(report, bounds_of(module, report), options.fresh_limits);
-  report.gates = gate_reports(module, Sequence<T>{x, options.lengths}, options.threads);
+  std::vector<Advice> notes;
+  report.gates = gate_reports(module, Sequence<T>{x, options.lengths}, options.threads, kKeptBytes, &notes);
   report.advice = advice_for(report);
+  report.advice.insert(report.advice.begin(), notes.begin(), notes.end());
   return report;
 }
 

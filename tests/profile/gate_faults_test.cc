@@ -11,6 +11,8 @@
 
 #include "profile/gate_reports.h"
 #include "sluice/error.h"
+#include "sluice/layers.h"
+#include "sluice/profile.h"
 #include "support/plain_gates.h"
 #include "support/recurrent_cases.h"
 
@@ -167,13 +169,101 @@ std::string message_of(const Module<float>& module, TensorView<const float> x) {
 TEST(GateReports, BadInputIsNamed) {
   const RecurrentOptions options = options_of(CellKind::kLstm, 3, 5);
   const auto module = make_module(options, scaled_weights<float>(test::parameters_of(options), 0.3));
-  Tensor<float> x({2, 2, 3});
-  x(1, 0, 2) = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_EQ(message_of(*module, x),
-            "gate_reports: 5 of 20 activations of LSTM layer 0, gate input, are NaN, expected numbers: the "
-            "input or the weights have NaNs");
   EXPECT_EQ(message_of(*module, Tensor<float>({2, 2, 4})), "LSTM: the input has 4 features, expected 3");
   EXPECT_EQ(message_of(*module, Tensor<float>({2, 3})), "gate_reports: x is [2, 3], expected [T, B, F]");
+}
+
+// The only note, as the table has it, and how many gates are left.
+std::string note_of(const Module<float>& module, const Sequence<float>& in, std::size_t gates,
+                    std::size_t kept_bytes = kKeptBytes) {
+  std::vector<Advice> notes;
+  EXPECT_EQ(gate_reports<float>(module, in, 2, kept_bytes, &notes).size(), gates);
+  EXPECT_LE(notes.size(), 1U);
+  return notes.empty() ? "" : notes[0].where + ": " + notes[0].what + ": " + notes[0].figure;
+}
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+const char* const kLook = ": look for NaN in its input and its weights: ";
+const char* const kLeftOut = "; gates that are NaN are left out";
+
+TEST(GateNan, IsToldWhereItBegins) {
+  const RecurrentOptions options = options_of(CellKind::kLstm, 3, 20, 2);
+  const auto lstm = make_module(options, scaled_weights<float>(test::parameters_of(options), 0.3));
+  Tensor<float> x({5, 3, 3});
+  EXPECT_EQ(note_of(*lstm, {x.view()}, 8), "");
+  x(4, 1, 0) = x(3, 2, 2) = kNan;
+  for (const std::size_t bytes : {kKeptBytes, std::size_t{4000}, std::size_t{1}}) {
+    EXPECT_EQ(note_of(*lstm, {x.view()}, 0, bytes),
+              std::string("LSTM l0") + kLook + "activations of gate input are NaN from step 4 of row 1 on" +
+                  kLeftOut);
+  }
+  const std::vector<std::int64_t> lengths{5, 4, 5};
+  EXPECT_EQ(note_of(*lstm, {x.view(), lengths}, 0),
+            std::string("LSTM l0") + kLook + "activations of gate input are NaN from step 3 of row 2 on" +
+                kLeftOut);
+}
+
+// One unit alone, in the second block of lanes on any machine; the way back begins at a row's last step.
+TEST(GateNan, OfTheWayBackBeginsAtTheEnd) {
+  const RecurrentOptions options = options_of(CellKind::kGru, 3, 70, 1, true);
+  StateDict<float> weights = scaled_weights<float>(test::parameters_of(options), 0.3);
+  Tensor<float> bias(weights.at("bias_ih_l0_reverse"));
+  bias(70 + 66) = kNan;
+  weights.set("bias_ih_l0_reverse", bias);
+  const std::vector<std::int64_t> lengths{0, 3, 5};
+  EXPECT_EQ(note_of(*make_module(options, weights), {Tensor<float>({5, 3, 3}), lengths}, 0),
+            std::string("GRU l0 reverse") + kLook +
+                "activations of gate update are NaN from step 2 of row 1 back" + kLeftOut);
+}
+
+TEST(GateNan, IsSeenInTheOutputsOfModulesWithoutGates) {
+  const RecurrentOptions options = options_of(CellKind::kRnnRelu, 3, 5);
+  const auto rnn = make_module(options, scaled_weights<float>(test::parameters_of(options), 0.3));
+  Tensor<float> x({5, 2, 3});
+  EXPECT_EQ(note_of(*rnn, {x.view()}, 0), "");
+  x(2, 1, 0) = kNan;
+  EXPECT_EQ(note_of(*rnn, {x.view()}, 0),
+            std::string("RNN") + kLook + "outputs are NaN from step 2 of row 1 on" + kLeftOut);
+}
+
+TEST(GateNan, IsToldOfTheFirstModuleThatHasIt) {
+  const RecurrentOptions options = options_of(CellKind::kGru, 3, 5);
+  StateDict<float> weights = scaled_weights<float>(test::parameters_of(options), 0.3);
+  const auto model_of = [&](float in_gru, float in_head) {
+    Sequential<float> model;
+    Tensor<float> bias(weights.at("bias_hh_l0"));
+    bias(6) = in_gru;
+    StateDict<float> all;
+    for (const ParameterInfo& info : test::parameters_of(options))
+      all.set("enc." + info.name, Tensor<float>(weights.at(info.name)));
+    all.set("enc.bias_hh_l0", bias);
+    Tensor<float> weight({2, 5});
+    weight(1, 1) = in_head;
+    all.set("head.weight", weight);
+    all.set("head.bias", Tensor<float>({2}));
+    model.add(GRU<float>({.input_size = 3, .hidden_size = 5}, all, "enc."));
+    model.add(Linear<float>({.in_features = 5, .out_features = 2}, all, "head."));
+    return model;
+  };
+  const Tensor<float> x({4, 2, 3});
+  EXPECT_EQ(note_of(model_of(0, kNan), {x.view()}, 3),
+            std::string("head") + kLook + "outputs are NaN from step 0 of row 0 on" + kLeftOut);
+  EXPECT_EQ(note_of(model_of(kNan, kNan), {x.view()}, 0),
+            std::string("enc l0") + kLook + "activations of gate update are NaN from step 0 of row 0 on" +
+                kLeftOut);
+}
+
+TEST(GateNan, LeavesTheTimes) {
+  const RecurrentOptions options = options_of(CellKind::kLstm, 3, 5);
+  const auto lstm = make_module(options, scaled_weights<float>(test::parameters_of(options), 0.3));
+  Tensor<float> x({4, 2, 3});
+  x(0, 0, 0) = kNan;
+  const ProfileReport report =
+      profile_model<float>(*lstm, x.view(), {.repeat = 1, .threads = 1, .counts_hardware = false});
+  EXPECT_GT(report.seconds_min, 0);
+  EXPECT_TRUE(report.gates.empty());
+  ASSERT_FALSE(report.advice.empty());
+  EXPECT_EQ(report.advice[0].where, "LSTM l0");
 }
 
 }  // namespace
