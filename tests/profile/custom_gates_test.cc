@@ -139,27 +139,36 @@ TEST(CustomGates, TheMinimalGatedUnitRemembersWhereItsGateIsShut) {
   }
 }
 
-void expect_restated(const CustomCell& cell, CellKind kind, std::size_t gates) {
+void expect_restated(const CustomCell& cell, CellKind kind, std::size_t gates, std::size_t dead_or_stuck) {
   const RecurrentOptions options = options_of(kind, 3, 7);
-  const StateDict<double> weights = scaled_weights<double>(test::parameters_of(options), 2);
+  StateDict<double> weights = scaled_weights<double>(test::parameters_of(options), 0.5);
+  Tensor<double> bias(weights.at("bias_ih_l0"));
+  for (std::size_t i = 0; i < bias.size(); i += 7) {  // of each gate a unit at either end
+    bias(i) = 20;
+    bias(i + 1) = -20;
+  }
+  weights.set("bias_ih_l0", bias);
   const Tensor<double> x = random_tensor<double>({40, 2, 3}, -2, 2, 1);
   const std::vector<GateReport> want = gate_reports<double>(*test::make_module(options, weights), {x.view()});
   const std::vector<GateReport> got =
       gate_reports<double>(Recurrent<double>({.cell = cell}, weights), {x.view()});
   ASSERT_EQ(got.size(), gates);
+  std::size_t units = 0;
   for (GateReport report : got) {
     const auto same = std::find_if(want.begin(), want.end(),
                                    [&](const GateReport& one) { return one.gate == report.gate; });
     ASSERT_NE(same, want.end()) << report.gate;
     report.module = same->module;
     test::expect_same(report, *same);
+    units += report.dead_units.size() + report.stuck_units.size();
   }
+  EXPECT_EQ(units, dead_or_stuck);
 }
 
 TEST(CustomGates, OfRestatedCellsAreThoseOfTheBuiltInOnes) {
-  expect_restated(cells::lstm(3, 7), CellKind::kLstm, 4);
-  expect_restated(cells::gru(3, 7), CellKind::kGru, 3);
-  expect_restated(cells::gru_reset_before(3, 7), CellKind::kGruBefore, 3);
+  expect_restated(cells::lstm(3, 7), CellKind::kLstm, 4, 7);  // a unit that forgets nothing has a long memory
+  expect_restated(cells::gru(3, 7), CellKind::kGru, 3, 6);
+  expect_restated(cells::gru_reset_before(3, 7), CellKind::kGruBefore, 3, 6);
 }
 
 // Those that a recorded step keeps, in the order of the graph.
