@@ -88,13 +88,16 @@ class GRUCell {
 
   /// x [B, I] or [I]; h [B, H] or [H], null for zeros. Returns h'. Throws ShapeError.
   Tensor<T> forward(TensorView<const T> x, TensorView<const T> h = {}) const;
-  /// As LSTMCell's; there is no c.
+  /// As LSTMCell's; there is no c. The one that takes memory is of GRUReset::kBefore with more than 16 KiB a
+  /// row of h.
+  void step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept;
   Tensor<T> record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const;
   CellGradients<T> backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
                             const BackwardOptions& options = {}) const;
 
   const CellOptions& options() const noexcept { return options_; }
   std::vector<ParameterInfo> parameters() const;
+  double flops_per_step() const noexcept;
   void load(const StateDict<T>& weights);
 
   /// For the library's own use.
@@ -119,12 +122,14 @@ class RNNCell {
   /// x [B, I] or [I]; h [B, H] or [H], null for zeros. Returns h'. Throws ShapeError.
   Tensor<T> forward(TensorView<const T> x, TensorView<const T> h = {}) const;
   /// As LSTMCell's; there is no c.
+  void step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept;
   Tensor<T> record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const;
   CellGradients<T> backward(TensorView<const T> grad_h, Tape& tape, Parameters<T>& parameters,
                             const BackwardOptions& options = {}) const;
 
   const CellOptions& options() const noexcept { return options_; }
   std::vector<ParameterInfo> parameters() const;
+  double flops_per_step() const noexcept;
   void load(const StateDict<T>& weights);
 
   /// For the library's own use.

@@ -12,6 +12,7 @@
 #include "sluice/layers.h"
 #include "sluice/module.h"
 #include "sluice/recurrent.h"
+#include "sluice/safetensors.h"
 #include "sluice/state_dict.h"
 #include "sluice/stream.h"
 #include "sluice/tensor.h"
@@ -44,6 +45,9 @@ class Model {
   /// run in order; see docs/formats.md), or a bare recurrent layer or cell. Every tensor must be used and
   /// every option known. Throws FileError that names what is not.
   static Model load(const std::string& path, const LoadOptions& options = {});
+  /// Of a file that is open already, or of bytes in memory (SafetensorsFile::parse). Needs neither
+  /// afterwards.
+  static Model load(const SafetensorsFile& file, const LoadOptions& options = {});
   /// From an architecture's JSON text and weights. Throws Error.
   static Model from_architecture(const std::string& json, const StateDict<T>& weights);
 

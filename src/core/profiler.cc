@@ -7,9 +7,9 @@
 namespace sluice {
 namespace {
 
-// Shorter steps of a stream are timed one in so many.
+// Shorter steps of a stream are timed one in 16: the next after 1 to 31.
 constexpr double kShortStep = 5e-6;
-constexpr std::uint64_t kTimedSteps = 16;
+constexpr std::uint64_t kMostStepsBetween = 31;
 
 std::string cell_name(const ModuleCounter& module, const CellCounter* cell) {
   std::string name = module.prefix.empty() ? module.type : module.prefix;
@@ -113,7 +113,9 @@ void Profiler::State::end_step(std::uint64_t end) noexcept {
   bump(ticks, took * weight);
   bump(counted_steps, weight);
   const bool is_short = static_cast<double>(took) * seconds_per_tick() < kShortStep && !has_trace();
-  next_timed = last_timed + (is_short ? kTimedSteps : 1);
+  // A linear congruential generator (Knuth's MMIX), of which the high bits are good.
+  random = random * 6364136223846793005U + 1442695040888963407U;
+  next_timed = last_timed + (is_short ? 1 + (random >> 33) % kMostStepsBetween : 1);
   weight = 0;
 }
 

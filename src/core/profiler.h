@@ -105,7 +105,8 @@ struct Profiler::State {
                  std::uint64_t begin, std::uint64_t ticks) noexcept;
 
   /// A stream's step begins: whether it is timed. Short ones are in part, and then stand for all since the
-  /// one before that was: two looks at the clock would be 5 % of a step of 400 ns.
+  /// one before that was: two looks at the clock would be 5 % of a step of 400 ns. Which ones is drawn, since
+  /// work may come in turns (a convolution with a stride).
   bool begin_step() noexcept {
     const std::uint64_t step = stream_steps.load(std::memory_order_relaxed) + 1;
     stream_steps.store(step, std::memory_order_relaxed);
@@ -128,6 +129,7 @@ struct Profiler::State {
   std::uint64_t excluded = 0;        // ticks that were the profiler's own
   std::uint64_t weight = 0;          // of the step that is timed, or 0
   std::uint64_t next_timed = 1, last_timed = 0, step_begin = 0;
+  std::uint64_t random = 1;  // how far it is to the next step that is timed
 
   std::unique_ptr<Span[]> spans;
   std::size_t max_spans = 0;

@@ -12,6 +12,9 @@
 
 namespace sluice {
 
+/// In a file's metadata.
+inline constexpr const char* kArchitectureKey = "sluice.architecture";
+
 template <class T>
 struct BuiltModel {
   Sequential<T> modules;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/bare_layer.h"
 
+#include "io/architecture.h"
 #include "sluice/error.h"
 
 namespace sluice {
@@ -27,7 +28,7 @@ std::string complete_prefix(const StateDict<T>& weights, std::string prefix) {
   if (!prefix.empty() && prefix.back() != '.') prefix += '.';
   if (has_layer(weights, prefix)) return prefix;
   std::string message = "no recurrent layer: there is no tensor '" + prefix + "weight_ih_l0' or '" + prefix +
-                        "weight_ih', and no architecture in the metadata (sluice.architecture)";
+                        "weight_ih', and no architecture in the metadata (" + kArchitectureKey + ")";
   const std::string other = prefix_that_fits(weights);
   if (!other.empty()) message += "; there is one under the prefix '" + other + "'";
   throw Error(message);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A layered drawing, as Sugiyama et al. (1981) have it: each value in the layer below its arguments; an order
-// within the layers that has few crossings; then places.
+// A cell's values as a layered drawing (layered_graph.h): each below its arguments.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -14,15 +13,15 @@
 
 #include "cells/cell_check.h"
 #include "cells/cell_graph.h"
+#include "io/layered_graph.h"
 #include "sluice/cell_text.h"
 
 namespace sluice {
 namespace {
 
-constexpr double kBoxHeight = 40, kLayerHeight = 78, kGap = 16, kMargin = 24;
-constexpr double kHead = 66;      // above a graph
-constexpr double kLegend = 44;    // below all
-constexpr double kLineWidth = 8;  // that a passing line keeps free
+constexpr double kBoxHeight = 40, kLayerHeight = 78, kMargin = 24;
+constexpr double kHead = 66;    // above a graph
+constexpr double kLegend = 44;  // below all
 
 constexpr const char* kStyle = R"(  <style>
     .paper { fill: #ffffff; stroke: #d0d7de }
@@ -152,17 +151,11 @@ std::string operation_text(const CellGraph& graph, const CellNode& node) {
   return name + "(" + list + ")";
 }
 
-/// A box, or a place where a line passes a layer.
-struct Vertex {
-  const Kind* kind = nullptr;  // null: a line passes
-  std::string name{};
-  std::string below{};  // the second line
-  std::size_t layer = 0;
-  double width = kLineWidth;
-  std::size_t line = kNoNode;        // which, where one passes
-  double x = 0;                      // of the middle
-  std::vector<std::size_t> above{};  // neighbours; of a box one an argument, in their order
-  std::vector<std::size_t> under{};
+/// What stands in a box.
+struct Label {
+  const Kind* kind;
+  std::string name;
+  std::string below;  // the second line
 };
 
 class Drawing {
@@ -170,46 +163,43 @@ class Drawing {
   explicit Drawing(const CellGraph& graph) : graph_(graph), vertex_of_(graph.nodes.size(), kNoNode) {
     make_boxes();
     make_results();
-    make_layers();
-    order_layers();
+    vertices_ = arrange_layers(std::move(vertices_));
     place();
   }
 
   /// Adds the kinds of boxes that there are.
   void add_kinds(std::set<const Kind*>& kinds) const {
-    for (const Vertex& vertex : vertices_) {
-      if (vertex.kind != nullptr) kinds.insert(vertex.kind);
-    }
+    for (const Label& label : labels_) kinds.insert(label.kind);
   }
 
   void move_right(double by) {
-    for (Vertex& vertex : vertices_) vertex.x += by;
+    for (LayeredVertex& vertex : vertices_) vertex.x += by;
   }
 
   double width() const { return width_; }
-  double height() const { return kHead + static_cast<double>(layers_.size()) * kLayerHeight; }
+  double height() const { return kHead + static_cast<double>(layers_) * kLayerHeight; }
 
   void draw(std::ostream& svg, double top) const {
     svg << "  <text class=\"title\" x=\"" << kMargin << "\" y=\"" << top + 28 << "\">"
         << escaped(shortened(graph_.name, kMostTitle)) << "</text>\n  <text class=\"small\" x=\"" << kMargin
         << "\" y=\"" << top + 46 << "\">" << escaped(subtitle()) << "</text>\n";
     for (std::size_t i = 0; i < vertices_.size(); ++i) draw_ways(svg, i, top + kHead);
-    for (const Vertex& vertex : vertices_) {
-      if (vertex.kind != nullptr) draw_box(svg, vertex, top + kHead);
-    }
+    for (std::size_t i = 0; i < labels_.size(); ++i) draw_box(svg, labels_[i], vertices_[i], top + kHead);
   }
 
  private:
-  static constexpr std::size_t kMostArgs = 3;
   static constexpr std::size_t kMostTitle = 60, kMostName = 26, kMostSubtitle = 90;
 
   // --- what there is to draw ---
 
   void add_box(std::size_t node, const Kind& kind, const std::string& name, const std::string& below) {
+    using Role = LayeredVertex::Role;
     if (node != kNoNode) vertex_of_[node] = vertices_.size();
-    Vertex box{.kind = &kind, .name = shortened(name, kMostName), .below = shortened(below, kMostName)};
-    box.width = std::max({width_of(box.name, 13), width_of(box.below, 11), 28.0}) + 16;
-    vertices_.push_back(std::move(box));
+    Label label{&kind, shortened(name, kMostName), shortened(below, kMostName)};
+    const double width = std::max({width_of(label.name, 13), width_of(label.below, 11), 28.0}) + 16;
+    const Role role = &kind == &kLeaf ? Role::kTop : &kind == &kResult ? Role::kBottom : Role::kBetween;
+    vertices_.push_back({.role = role, .width = width});
+    labels_.push_back(std::move(label));
   }
 
   static const Kind& kind_of(CellOp op) {
@@ -231,7 +221,7 @@ class Drawing {
     }
   }
 
-  std::string label(const CellNode& node) const {
+  std::string text_of(const CellNode& node) const {
     switch (node.op) {
       case CellOp::kInput:
         return "x";
@@ -255,7 +245,7 @@ class Drawing {
       if (node.op == CellOp::kMatrix) {
         size += " \u00d7 " + std::to_string(graph_.nodes[node.args[0]].size);
       }
-      std::string what = label(node);
+      std::string what = text_of(node);
       if (node.name.empty()) {
         add_box(i, kind_of(node.op), what, size);
       } else {
@@ -281,7 +271,6 @@ class Drawing {
     };
     add(graph_.output, "output");
     for (const CellState& state : graph_.states) add(state.next, "next " + state.name);
-    first_result_ = vertices_.size();
     for (const auto& [node, names] : results) {
       const CellNode& value = graph_.nodes[node];
       const bool is_number = value.op == CellOp::kConstant;
@@ -290,152 +279,12 @@ class Drawing {
     }
   }
 
-  // --- layers ---
+  // --- the page ---
 
-  void make_layers() {
-    std::size_t last = 0;
-    std::vector<bool> needs_no_leaf(vertices_.size(), false);
-    for (std::size_t i = 0; i < vertices_.size(); ++i) {
-      Vertex& vertex = vertices_[i];
-      needs_no_leaf[i] = vertex.kind != &kLeaf;
-      for (const std::size_t arg : vertex.above) {
-        vertex.layer = std::max(vertex.layer, vertices_[arg].layer + 1);
-        needs_no_leaf[i] = needs_no_leaf[i] && needs_no_leaf[arg];
-      }
-      last = std::max(last, vertex.layer);
-    }
-    for (std::size_t i = first_result_; i < vertices_.size(); ++i) vertices_[i].layer = last;
-    // What comes of parameters alone stands near where it is used.
-    std::vector<std::size_t> least(vertices_.size(), last);
-    for (std::size_t i = vertices_.size(); i-- > 0;) {
-      Vertex& vertex = vertices_[i];
-      if (needs_no_leaf[i] && i < first_result_) vertex.layer = least[i] - 1;
-      for (const std::size_t arg : vertex.above) least[arg] = std::min(least[arg], vertex.layer);
-    }
-    layers_.resize(last + 1);
-    for (std::size_t i = 0; i < vertices_.size(); ++i) layers_[vertices_[i].layer].push_back(i);
-    const std::size_t boxes = vertices_.size();
-    std::vector<std::vector<std::size_t>> passes(boxes);  // the places of each value's line, layer by layer
-    for (std::size_t i = 0; i < boxes; ++i) {
-      for (std::size_t k = 0; k < vertices_[i].above.size(); ++k) {
-        const std::size_t from = passing(passes, vertices_[i].above[k], vertices_[i].layer);
-        vertices_[i].above[k] = from;
-        vertices_[from].under.push_back(i);
-      }
-    }
-  }
-
-  // Where the line of box `from` leaves the layer above `layer`. All boxes that take a value share its line.
-  std::size_t passing(std::vector<std::vector<std::size_t>>& passes, std::size_t from, std::size_t layer) {
-    const std::size_t between = layer - vertices_[from].layer - 1;
-    while (passes[from].size() < between) {
-      const std::size_t before = passes[from].empty() ? from : passes[from].back();
-      passes[from].push_back(vertices_.size());
-      vertices_[before].under.push_back(vertices_.size());
-      const std::size_t at = vertices_[before].layer + 1;
-      layers_[at].push_back(vertices_.size());
-      vertices_.push_back({.layer = at, .line = from, .above = {before}});
-    }
-    return between == 0 ? from : passes[from][between - 1];
-  }
-
-  // --- the order within layers ---
-
-  // Sorts layers by the mean place of their neighbours in the layer before, down and up again, and takes what
-  // had the fewest crossings.
-  void order_layers() {
-    constexpr int kSweeps = 12;
-    std::vector<std::size_t> place(vertices_.size());
-    const auto number_layer = [&](const std::vector<std::size_t>& layer) {
-      for (std::size_t k = 0; k < layer.size(); ++k) place[layer[k]] = k;
-    };
-    for (const auto& layer : layers_) number_layer(layer);
-    std::vector<std::vector<std::size_t>> best = layers_;
-    std::size_t fewest = crossings(place);
-    const auto sort_layer = [&](std::size_t at, bool is_down) {
-      std::map<std::size_t, double> mean;
-      for (const std::size_t i : layers_[at]) {
-        const std::vector<std::size_t>& near = is_down ? vertices_[i].above : vertices_[i].under;
-        double sum = 0;
-        for (const std::size_t k : near) {
-          sum +=
-              is_down ? static_cast<double>(place[k]) : static_cast<double>(entry(i, k, place)) / kMostArgs;
-        }
-        mean[i] = near.empty() ? static_cast<double>(place[i]) : sum / static_cast<double>(near.size());
-      }
-      std::stable_sort(layers_[at].begin(), layers_[at].end(),
-                       [&](std::size_t a, std::size_t b) { return mean[a] < mean[b]; });
-      number_layer(layers_[at]);
-    };
-    for (int sweep = 0; sweep < kSweeps && fewest > 0; ++sweep) {
-      for (std::size_t k = 1; k < layers_.size(); ++k) {
-        const bool is_down = sweep % 2 == 0;
-        sort_layer(is_down ? k : layers_.size() - 1 - k, is_down);
-      }
-      const std::size_t now = crossings(place);
-      if (now >= fewest) continue;
-      fewest = now;
-      best = layers_;
-    }
-    layers_ = std::move(best);
-  }
-
-  // Where the line from i enters k: arguments stand side by side.
-  std::size_t entry(std::size_t i, std::size_t k, const std::vector<std::size_t>& place) const {
-    const std::vector<std::size_t>& args = vertices_[k].above;
-    return place[k] * kMostArgs +
-           static_cast<std::size_t>(std::find(args.begin(), args.end(), i) - args.begin());
-  }
-
-  // Pairs of lines between two layers that cross: inversions, counted as they are merged.
-  std::size_t crossings(const std::vector<std::size_t>& place) const {
-    std::size_t count = 0;
-    for (const auto& layer : layers_) {
-      std::vector<std::size_t> ends(layer.size());
-      for (const std::size_t i : layer) ends[place[i]] = i;
-      std::vector<std::size_t> line;  // where lines end, in the order of where they begin
-      for (const std::size_t i : ends) {
-        std::vector<std::size_t> to;
-        for (const std::size_t k : vertices_[i].under) to.push_back(entry(i, k, place));
-        std::sort(to.begin(), to.end());
-        line.insert(line.end(), to.begin(), to.end());
-      }
-      std::vector<std::size_t> merged(line.size());
-      for (std::size_t half = 1; half < line.size(); half *= 2) {
-        for (std::size_t begin = 0; begin < line.size(); begin += 2 * half) {
-          const std::size_t middle = std::min(begin + half, line.size());
-          const std::size_t end = std::min(begin + 2 * half, line.size());
-          std::size_t a = begin, b = middle;
-          for (std::size_t to = begin; to < end; ++to) {
-            if (b == end || (a < middle && line[a] <= line[b])) {
-              merged[to] = line[a++];
-            } else {
-              count += middle - a;
-              merged[to] = line[b++];
-            }
-          }
-        }
-        line.swap(merged);
-      }
-    }
-    return count;
-  }
-
-  // --- places ---
-
-  // Pulls each layer towards its neighbours, down and up again.
   void place() {
-    constexpr int kSweeps = 24;
-    for (const auto& layer : layers_) pull(layer, false, false);
-    for (int sweep = 0; sweep < kSweeps; ++sweep) {
-      const bool is_down = sweep % 2 == 0, is_last = sweep + 4 >= kSweeps;
-      find_lines();
-      for (std::size_t k = 0; k < layers_.size(); ++k) {
-        pull(layers_[is_down ? k : layers_.size() - 1 - k], is_down || is_last, !is_down || is_last);
-      }
-    }
     double left = HUGE_VAL, right = -HUGE_VAL;
-    for (const Vertex& vertex : vertices_) {
+    for (const LayeredVertex& vertex : vertices_) {
+      layers_ = std::max(layers_, vertex.layer + 1);
       left = std::min(left, vertex.x - vertex.width / 2);
       right = std::max(right, vertex.x + vertex.width / 2);
     }
@@ -444,71 +293,6 @@ class Drawing {
     width_ = std::max(right - left, title) + 2 * kMargin;
     move_right((width_ - (right + left)) / 2);
   }
-
-  void find_lines() {
-    lines_.assign(vertices_.size(), {});
-    for (const Vertex& vertex : vertices_) {
-      if (vertex.kind != nullptr) continue;
-      lines_[vertex.line].first += vertex.x;
-      lines_[vertex.line].second += 1;
-    }
-  }
-
-  // Places a layer in its order, without overlap, as near to where its neighbours are as can be, in the sense
-  // of least squares: isotonic regression, by pooling those that push each other. A line that passes pulls
-  // most, towards its own mean, so that it becomes straight.
-  void pull(const std::vector<std::size_t>& layer, bool to_above, bool to_under) {
-    struct Block {
-      double sum, weight;
-      std::size_t count;
-      double mean() const { return sum / weight; }
-    };
-    std::vector<Block> blocks;
-    std::vector<double> offsets;
-    for (const std::size_t i : layer) {
-      const Vertex& vertex = vertices_[i];
-      double offset = 0;
-      if (!offsets.empty()) {
-        const Vertex& before = vertices_[layer[offsets.size() - 1]];
-        offset = offsets.back() + (before.width + vertex.width) / 2 + kGap;
-      }
-      offsets.push_back(offset);
-      double sum = 0, weight = 0;
-      const auto add = [&](const std::vector<std::size_t>& near) {
-        for (const std::size_t k : near) {
-          if (vertex.kind == nullptr && vertices_[k].kind == nullptr) continue;
-          sum += vertices_[k].x;
-          weight += 1;
-        }
-      };
-      if (vertex.kind == nullptr && !lines_.empty()) {
-        constexpr double kPull = 16;
-        const auto& [all, count] = lines_[vertex.line];
-        sum = kPull * all / count;
-        weight = kPull;
-      }
-      if (to_above) add(vertex.above);
-      if (to_under) add(vertex.under);
-      if (weight == 0) {
-        sum = vertex.x;
-        weight = 1;
-      }
-      blocks.push_back({sum - weight * offset, weight, 1});
-      while (blocks.size() > 1 && blocks[blocks.size() - 2].mean() >= blocks.back().mean()) {
-        const Block last = blocks.back();
-        blocks.pop_back();
-        blocks.back().sum += last.sum;
-        blocks.back().weight += last.weight;
-        blocks.back().count += last.count;
-      }
-    }
-    std::size_t at = 0;
-    for (const Block& block : blocks) {
-      for (std::size_t k = 0; k < block.count; ++k, ++at) vertices_[layer[at]].x = block.mean() + offsets[at];
-    }
-  }
-
-  // --- the page ---
 
   std::string subtitle() const {
     std::size_t parameters = 0;
@@ -521,32 +305,32 @@ class Drawing {
                      kMostSubtitle);
   }
 
-  static double top_of(const Vertex& vertex, double top) {
+  static double top_of(const LayeredVertex& vertex, double top) {
     return top + static_cast<double>(vertex.layer) * kLayerHeight;
   }
 
-  static void draw_box(std::ostream& svg, const Vertex& box, double top) {
+  static void draw_box(std::ostream& svg, const Label& label, const LayeredVertex& box, double top) {
     const double y = top_of(box, top);
-    svg << "  <g class=\"box\"><rect class=\"" << box.kind->style << "\" x=\"" << box.x - box.width / 2
+    svg << "  <g class=\"box\"><rect class=\"" << label.kind->style << "\" x=\"" << box.x - box.width / 2
         << "\" y=\"" << y << "\" width=\"" << box.width << "\" height=\"" << kBoxHeight
-        << "\" rx=\"6\"/><text x=\"" << box.x << "\" y=\"" << y + 17 << "\">" << escaped(box.name)
-        << "</text><text class=\"small\" x=\"" << box.x << "\" y=\"" << y + 32 << "\">" << escaped(box.below)
-        << "</text></g>\n";
+        << "\" rx=\"6\"/><text x=\"" << box.x << "\" y=\"" << y + 17 << "\">" << escaped(label.name)
+        << "</text><text class=\"small\" x=\"" << box.x << "\" y=\"" << y + 32 << "\">"
+        << escaped(label.below) << "</text></g>\n";
   }
 
   // The lines from vertex i down to its neighbours, which enter a box side by side in the order of its
   // arguments.
   void draw_ways(std::ostream& svg, std::size_t i, double top) const {
-    const Vertex& from = vertices_[i];
+    const LayeredVertex& from = vertices_[i];
     const double y1 = top_of(from, top) + kBoxHeight, y2 = y1 + kLayerHeight - kBoxHeight;
     std::map<std::size_t, std::size_t> lines;  // to each neighbour, drawn so far
-    if (from.kind == nullptr) {
+    if (!from.is_box()) {
       svg << "  <path class=\"way\" d=\"M" << from.x << ' ' << y1 - kBoxHeight << " V" << y1 << "\"/>\n";
     }
     for (const std::size_t k : from.under) {
-      const Vertex& to = vertices_[k];
+      const LayeredVertex& to = vertices_[k];
       double x2 = to.x;
-      if (to.kind != nullptr) {
+      if (to.is_box()) {
         // Its next argument that comes from here.
         std::size_t arg = 0;
         for (std::size_t skip = lines[k]++;; ++arg) {
@@ -558,16 +342,15 @@ class Drawing {
       const double middle = (y1 + y2) / 2;
       svg << "  <path class=\"way\" d=\"M" << from.x << ' ' << y1 << " C" << from.x << ' ' << middle << ' '
           << x2 << ' ' << middle << ' ' << x2 << ' ' << y2 << '"'
-          << (to.kind != nullptr ? " marker-end=\"url(#head)\"" : "") << "/>\n";
+          << (to.is_box() ? " marker-end=\"url(#head)\"" : "") << "/>\n";
     }
   }
 
   const CellGraph& graph_;
-  std::vector<std::size_t> vertex_of_;  // [node]
-  std::vector<Vertex> vertices_;        // boxes after those that they take, results, then lines
-  std::size_t first_result_ = 0;
-  std::vector<std::vector<std::size_t>> layers_;
-  std::vector<std::pair<double, double>> lines_;  // [box]: the sum of places of its line, and how many
+  std::vector<std::size_t> vertex_of_;   // [node]
+  std::vector<Label> labels_;            // [box]
+  std::vector<LayeredVertex> vertices_;  // boxes after those that they take, results, then lines
+  std::size_t layers_ = 0;
   double width_ = 0;
 };
 

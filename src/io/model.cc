@@ -24,19 +24,12 @@ struct Model<T>::Content {
 
 namespace {
 
-constexpr const char* kArchitectureKey = "sluice.architecture";
-
 Json parse_architecture(const std::string& text) {
   try {
     return parse_json(text).value;
   } catch (const Error& error) {
     throw Error(std::string("architecture: ") + error.what());
   }
-}
-
-void refuse_onnx(const std::string& path) {
-  if (!path.ends_with(".onnx")) return;
-  throw FileError(path + ": ONNX files are not read by this version; export the weights as safetensors");
 }
 
 // The caller's order of dimensions, and what time first makes of it.
@@ -100,8 +93,11 @@ Model<T> Model<T>::from_architecture(const std::string& json, const StateDict<T>
 
 template <class T>
 Model<T> Model<T>::load(const std::string& path, const LoadOptions& options) {
-  refuse_onnx(path);
-  const SafetensorsFile file = SafetensorsFile::open(path);
+  return load(SafetensorsFile::open(path), options);
+}
+
+template <class T>
+Model<T> Model<T>::load(const SafetensorsFile& file, const LoadOptions& options) {
   const StateDict<T> weights = file.state_dict<T>();
   try {
     const auto architecture = file.metadata().find(kArchitectureKey);
@@ -113,7 +109,7 @@ Model<T> Model<T>::load(const std::string& path, const LoadOptions& options) {
     content->bare = found.layer;
     return Model(std::move(content));
   } catch (const Error& error) {
-    throw FileError(path + ": " + error.what());
+    throw FileError(file.path() + ": " + error.what());
   }
 }
 

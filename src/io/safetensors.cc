@@ -251,6 +251,9 @@ bool borrow_as_it_lies(StateDict<T>& weights, const SafetensorsEntry& entry,
 SafetensorsFile::SafetensorsFile(std::shared_ptr<const Content> content) : content_(std::move(content)) {}
 
 SafetensorsFile SafetensorsFile::open(const std::string& path) {
+  if (path.ends_with(".onnx")) {
+    throw FileError(path + ": ONNX files are not read by this version; export the weights as safetensors");
+  }
   auto file = std::make_shared<const MappedFile>(path);
   auto content = std::make_shared<Content>();
   content->path = path;

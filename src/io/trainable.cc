@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "io/architecture.h"
 #include "sluice/custom_recurrent.h"
 #include "sluice/error.h"
 #include "sluice/init.h"
@@ -37,8 +38,9 @@ void begin_parameters(const Module<T>& module, Parameters<T>& parameters, std::u
 
 template <class T>
 TrainableModel<T> TrainableModel<T>::load(const std::string& path, const LoadOptions& options) {
-  TrainableModel trained(Model<T>::load(path, options));
-  trained.parameters_.load(SafetensorsFile::open(path).template state_dict<T>());
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  TrainableModel trained(Model<T>::load(file, options));
+  trained.parameters_.load(file.state_dict<T>());
   return trained;
 }
 
@@ -55,7 +57,7 @@ TrainableModel<T> TrainableModel<T>::begin(const std::string& architecture, std:
 template <class T>
 void TrainableModel<T>::save(const std::string& path) const {
   std::map<std::string, std::string> metadata;
-  if (!model_.bare_layer()) metadata["sluice.architecture"] = model_.architecture();
+  if (!model_.bare_layer()) metadata[kArchitectureKey] = model_.architecture();
   save_safetensors(path, parameters_.state_dict(), metadata);
 }
 

@@ -148,7 +148,7 @@ void InputPart(const PackedMatrix<T>& w, const T* const* x, T* const* pre_out, s
   ForEachTile(w, rows, sweep, [&](Tile<T>& tile) HWY_ATTR {
     for (std::size_t e = 0; e < tile.entries(); ++e) {
       const std::size_t at = tile.block(e) * size;
-      tile.SetSums(e, w.bias + at, pre_out[tile.row(e)] + at);
+      tile.SetSums(e, w.bias + at, pre_out[tile.row(e)] + w.pre_offset + at);
     }
     tile.SetInput(x + tile.first_row());
     tile.Multiply();
@@ -201,10 +201,12 @@ void LinearRows(const PackedMatrix<T>& w, const T* const* x, T* const* y, std::s
 
 // The cells: what follows when an entry's vectors are complete. `unit` is the block's first. Where
 // kHasOutput, all entries of a tile run Finish, and then all run Output on what that left in their vectors.
+// U takes h, or r h where kTakesReset.
 
 template <typename T>
 struct LstmStep {
   static constexpr std::size_t kKept = 4;
+  static constexpr bool kTakesReset = false;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = true;
   static void Finish(const PackedMatrix<T>& w, T* pre, const Row<T>& row, std::size_t block) {
@@ -239,6 +241,7 @@ struct LstmStep {
 template <typename T>
 struct GruStep {
   static constexpr std::size_t kKept = 4;
+  static constexpr bool kTakesReset = false;
   static constexpr bool kHasStatePart = true;
   static constexpr bool kHasOutput = true;
   static void Finish(const PackedMatrix<T>&, T* pre, const Row<T>& row, std::size_t block) {
@@ -271,6 +274,7 @@ struct GruStep {
 template <typename T>
 struct RnnTanhStep {
   static constexpr std::size_t kKept = 0;
+  static constexpr bool kTakesReset = false;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
@@ -283,6 +287,7 @@ struct RnnTanhStep {
 template <typename T>
 struct RnnReluStep {
   static constexpr std::size_t kKept = 0;
+  static constexpr bool kTakesReset = false;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
@@ -292,10 +297,11 @@ struct RnnReluStep {
   }
 };
 
-// Reset before the product, first half: h_out = r * h, c_out = z.
+// Reset before the product, first half: c_out = r * h, h_out = z.
 template <typename T>
 struct GruBeforeGatesStep {
   static constexpr std::size_t kKept = 3;
+  static constexpr bool kTakesReset = false;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
@@ -305,8 +311,8 @@ struct GruBeforeGatesStep {
     const std::size_t n = w.units - unit;
     const auto r = Sigmoid(d, hn::Load(d, pre));
     const auto z = Sigmoid(d, hn::Load(d, pre + lanes));
-    StoreUnits(d, hn::Mul(r, LoadUnits(d, row.h + unit, n)), row.h_out + unit, n);
-    StoreUnits(d, z, row.c_out + unit, n);
+    StoreUnits(d, hn::Mul(r, LoadUnits(d, row.h + unit, n)), row.c_out + unit, n);
+    StoreUnits(d, z, row.h_out + unit, n);
     if (row.kept != nullptr) {
       hn::StoreU(r, d, row.kept + 3 * unit);
       hn::StoreU(z, d, row.kept + 3 * unit + lanes);
@@ -314,16 +320,17 @@ struct GruBeforeGatesStep {
   }
 };
 
-// Second half: n = tanh(...), h' = z * h + (1 - z) * n, with z in c and h in h_out.
+// Second half: n = tanh(...), h' = z * h + (1 - z) * n.
 template <typename T>
 struct GruBeforeCandidateStep {
   static constexpr std::size_t kKept = 0;
+  static constexpr bool kTakesReset = true;
   static constexpr bool kHasStatePart = false;
   static constexpr bool kHasOutput = false;
   static void Finish(const PackedMatrix<T>& w, const T* pre, const Row<T>& row, std::size_t block) {
     ForEachVector(w, pre, block, [&](auto d, auto v, std::size_t unit, std::size_t n) HWY_ATTR {
-      const auto z = LoadUnits(d, row.c + unit, n);
-      const auto h = LoadUnits(d, row.h_out + unit, n);
+      const auto z = LoadUnits(d, row.h_out + unit, n);
+      const auto h = LoadUnits(d, row.h + unit, n);
       const auto candidate = Tanh(d, v);
       const auto update = hn::Mul(hn::Sub(hn::Set(d, T{1}), z), candidate);
       StoreUnits(d, hn::MulAdd(z, h, update), row.h_out + unit, n);
@@ -343,11 +350,11 @@ void Step(const PackedMatrix<T>& w, const Row<T>* rows, std::size_t count, Block
     const T* states[kMaxTileRows];
     for (std::size_t r = 0; r < tile.rows(); ++r) {
       inputs[r] = tile_rows[r].x;
-      states[r] = tile_rows[r].h;
+      states[r] = Cell::kTakesReset ? tile_rows[r].c_out : tile_rows[r].h;
     }
     const bool has_pre = tile_rows[0].x == nullptr;
     for (std::size_t e = 0; e < tile.entries(); ++e) {
-      const T* start = has_pre ? rows[tile.row(e)].pre : w.bias;
+      const T* start = has_pre ? rows[tile.row(e)].pre + w.pre_offset : w.bias;
       tile.SetSums(e, start + tile.block(e) * size, tile.Vectors(e));
     }
     if (!has_pre) tile.SetInput(inputs);

@@ -28,6 +28,7 @@ struct PackedMatrix {
   std::size_t blocks = 0;      // ceil(units / lanes)
   std::size_t input_size = 0;  // columns of W
   std::size_t state_size = 0;  // columns of U
+  std::size_t pre_offset = 0;  // where a row's input part (Row::pre) has this matrix's
 };
 
 /// One row of the batch at one time step: where its values lie. Rows are independent, so a step takes any
@@ -39,7 +40,7 @@ struct Row {
   const T* h = nullptr;    // [state_size]
   const T* c = nullptr;    // [units], LSTM
   T* h_out = nullptr;      // [units]; must not overlap any row's h
-  T* c_out = nullptr;      // [units], LSTM; may be c
+  T* c_out = nullptr;      // [units], LSTM; may be c. GRU, reset before: r * h
   /// Null, or where to keep what the backward step needs, [blocks of lanes][vector][lane]:
   ///   LSTM  i, f, g, o     GRU  r, z, n, and U h + c of the candidate     GRU, reset before  r, z, n
   T* kept = nullptr;
@@ -76,7 +77,7 @@ struct PackedGemm {
   /// Most rows that a tile of a matrix of 1, 2, 3 or 4 gates takes; batches of a multiple of it run best.
   std::array<std::size_t, 4> tile_rows;
 
-  /// pre_out[r] = bias + W x[r] for units of the sweep's blocks, as [blocks][gates][lanes]. Uses rows[r].x.
+  /// pre_out[r], from pre_offset on, = bias + W x[r] for units of the sweep's blocks, [blocks][gates][lanes].
   void (*input_part)(const PackedMatrix<T>& w, const T* const* x, T* const* pre_out, std::size_t rows,
                      BlockSweep sweep);
   /// y[r] = bias + W x[r], a plain matrix packed with gates = 1 .. 4 neighbouring vectors a block (see
@@ -89,9 +90,8 @@ struct PackedGemm {
   Step gru_step;       // gates r, z, n; reset after the product
   Step rnn_tanh_step;  // packed as a plain matrix
   Step rnn_relu_step;
-  /// GRU with the reset before the product, in two halves. First (gates r, z): h_out = r * h, c_out = z.
-  /// Then (gate n, a plain matrix): h = r * h from the first half, c = z, and h_out holds h on entry and h'
-  /// on return.
+  /// GRU with the reset before the product, in two halves of the same rows. First, gates r and z: r * h goes
+  /// to c_out, z to h_out. Then, with both and gate n, a plain matrix: h' goes to h_out.
   Step gru_before_gates_step;
   Step gru_before_candidate_step;
 

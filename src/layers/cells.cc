@@ -7,6 +7,7 @@
 #include <functional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "layers/recurrent_net.h"
@@ -83,6 +84,32 @@ CellGradients<T> cell_backward(const RecurrentNet<T>& net, TensorView<const T> g
   return {as_step(std::move(grads.x)), as_step(std::move(grads.h0)), as_step(std::move(grads.c0))};
 }
 
+// Rows on the stack, a chunk at a time: a multiple of every tile, large enough to share the weights.
+constexpr std::size_t kChunkRows = 48;
+
+// A step of rows of `net` without memory. They lie behind one another from `first` on; scratch, in c_out,
+// those of a chunk, which has at most `chunk` rows.
+template <class T>
+void step_rows(const RecurrentNet<T>& net, std::size_t batch, const kernels::Row<T>& first,
+               std::size_t chunk = kChunkRows) noexcept {
+  const PackedCell<T>& cell = net.cell(0);
+  // Callers keep h in two buffers in turn, so this turns round from step to step (kernels::BlockSweep).
+  const bool is_downward = std::less<const T*>()(first.h_out, first.h);
+  std::array<kernels::Row<T>, kChunkRows> rows;
+  for (std::size_t done = 0; done < batch; done += chunk) {
+    const std::size_t count = std::min(chunk, batch - done);
+    for (std::size_t r = 0; r < count; ++r) {
+      const std::size_t b = done + r;
+      rows[r] = {.x = first.x + b * net.options().input_size,
+                 .h = first.h + b * cell.state_size(),
+                 .c = first.c + b * cell.c_size(),
+                 .h_out = first.h_out + b * cell.state_size(),
+                 .c_out = first.c_out + b * cell.c_size() + r * cell.scratch_size()};
+    }
+    cell.step(rows.data(), count, is_downward);
+  }
+}
+
 template <class T>
 std::unique_ptr<const RecurrentNet<T>> make_net(std::string_view type, CellKind kind,
                                                 const CellOptions& options, const StateDict<T>& weights,
@@ -110,23 +137,7 @@ LSTMState<T> LSTMCell<T>::forward(TensorView<const T> x, TensorView<const T> h, 
 template <class T>
 void LSTMCell<T>::step(std::size_t batch, const T* x, const T* h, const T* c, T* h_out,
                        T* c_out) const noexcept {
-  const std::size_t hidden_size = options_.hidden_size;
-  // Callers keep h in two buffers in turn, so this turns round from step to step (kernels::BlockSweep).
-  const bool is_downward = std::less<const T*>()(h_out, h);
-  // Rows on the stack, a chunk at a time; a multiple of every tile, large enough to share the weights.
-  std::array<kernels::Row<T>, 48> rows;
-  for (std::size_t first = 0; first < batch; first += rows.size()) {
-    const std::size_t count = std::min(rows.size(), batch - first);
-    for (std::size_t r = 0; r < count; ++r) {
-      const std::size_t state = (first + r) * hidden_size;
-      rows[r] = {.x = x + (first + r) * options_.input_size,
-                 .h = h + state,
-                 .c = c + state,
-                 .h_out = h_out + state,
-                 .c_out = c_out + state};
-    }
-    net_->cell(0).step(rows.data(), count, is_downward);
-  }
+  step_rows<T>(*net_, batch, {.x = x, .h = h, .c = c, .h_out = h_out, .c_out = c_out});
 }
 
 template <class T>
@@ -170,6 +181,16 @@ Tensor<T> GRUCell<T>::forward(TensorView<const T> x, TensorView<const T> h) cons
   return run_cell(*net_, x, h, {}).h;
 }
 template <class T>
+void GRUCell<T>::step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept {
+  kernels::Row<T> first{.x = x, .h = h, .h_out = h_out};
+  const std::size_t scratch_size = net_->cell(0).scratch_size();
+  if (scratch_size == 0) return step_rows(*net_, batch, first);
+  std::array<T, (std::size_t{16} << 10) / sizeof(T)> scratch;
+  std::vector<T> large(scratch_size > scratch.size() ? scratch_size : 0);
+  first.c_out = large.empty() ? scratch.data() : large.data();
+  step_rows(*net_, batch, first, std::clamp<std::size_t>(scratch.size() / scratch_size, 1, kChunkRows));
+}
+template <class T>
 Tensor<T> GRUCell<T>::record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const {
   return run_cell(*net_, x, h, {}, &tape).h;
 }
@@ -185,6 +206,10 @@ void GRUCell<T>::load(const StateDict<T>& weights) {
 template <class T>
 std::vector<ParameterInfo> GRUCell<T>::parameters() const {
   return net_->parameters();
+}
+template <class T>
+double GRUCell<T>::flops_per_step() const noexcept {
+  return net_->flops_per_step();
 }
 
 template <class T>
@@ -205,6 +230,10 @@ Tensor<T> RNNCell<T>::forward(TensorView<const T> x, TensorView<const T> h) cons
   return run_cell(*net_, x, h, {}).h;
 }
 template <class T>
+void RNNCell<T>::step(std::size_t batch, const T* x, const T* h, T* h_out) const noexcept {
+  step_rows<T>(*net_, batch, {.x = x, .h = h, .h_out = h_out});
+}
+template <class T>
 Tensor<T> RNNCell<T>::record(TensorView<const T> x, TensorView<const T> h, Tape& tape) const {
   return run_cell(*net_, x, h, {}, &tape).h;
 }
@@ -220,6 +249,10 @@ void RNNCell<T>::load(const StateDict<T>& weights) {
 template <class T>
 std::vector<ParameterInfo> RNNCell<T>::parameters() const {
   return net_->parameters();
+}
+template <class T>
+double RNNCell<T>::flops_per_step() const noexcept {
+  return net_->flops_per_step();
 }
 
 template class LSTMCell<float>;

@@ -63,10 +63,15 @@ class StateParts {
     for (std::size_t s = 0; s < own.size(); ++s) {
       if (!states[s]) continue;
       check_shape(call, own[s].name, states[s].shape(), shape(own[s].size));
-      Tensor<T>& to = form_.is_in_h(s) ? joined.h : joined.c;
-      const std::size_t size = form_.is_in_h(s) ? form_.output_size : form_.c_size;
+      const bool is_h = form_.is_in_h(s);
+      Tensor<T>& to = is_h ? joined.h : joined.c;
+      const std::size_t size = is_h ? form_.output_size : form_.c_size;
       if (to.is_null()) to = Tensor<T>(shape(size));
-      copy(states[s], to.view().narrow(rank_ - 1, form_.is_in_h(s) ? 0 : form_.c_offsets[s], own[s].size));
+      T* const first = to.data() + (is_h ? 0 : form_.c_offsets[s]);
+      const Tensor<T> from(states[s]);
+      for (std::size_t row = 0; row < from.size() / own[s].size; ++row) {
+        std::copy_n(from.data() + row * own[s].size, own[s].size, first + row * size);
+      }
     }
     return joined;
   }
@@ -82,19 +87,6 @@ class StateParts {
   }
 
  private:
-  void copy(TensorView<const T> from, TensorView<T> to) const {
-    for (std::size_t cell = 0; cell < cells_; ++cell) {
-      for (std::size_t row = 0; row < batch_; ++row) {
-        for (std::size_t i = 0; i < from.dim(rank_ - 1); ++i) {
-          if (rank_ == 3) {
-            to(cell, row, i) = from(cell, row, i);
-          } else {
-            to(cell, i) = from(cell, i);
-          }
-        }
-      }
-    }
-  }
   Shape shape(std::size_t size) const {
     return rank_ == 3 ? Shape{cells_, batch_, size} : Shape{cells_, size};
   }

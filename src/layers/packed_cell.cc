@@ -34,6 +34,7 @@ PackedCell<T>::PackedCell(CellKind kind, const CellWeights<T>& weights)
                              narrow_rows(bias_ih, 0, 2 * units), narrow_rows(bias_hh, 0, 2 * units));
       second_ = pack_plain<T>(w.narrow(0, 2 * units, units), u.narrow(0, 2 * units, units),
                               narrow_rows(bias_ih, 2 * units, units), narrow_rows(bias_hh, 2 * units, units));
+      second_.matrix.pre_offset = gates_pre_size();
       first_step_ = gates_.kernels->gru_before_gates_step;
       break;
     }
@@ -104,8 +105,7 @@ std::size_t PackedCell<T>::gates() const noexcept {
 template <class T>
 std::size_t PackedCell<T>::scratch_size() const noexcept {
   if (custom_) return std::max(custom_->plain.scratch_size(), custom_->recording.scratch_size());
-  if (is_projected_) return hidden_size();
-  return kind_ == CellKind::kGruBefore ? 2 * hidden_size() : 0;
+  return is_projected_ || kind_ == CellKind::kGruBefore ? hidden_size() : 0;
 }
 
 template <class T>
@@ -139,9 +139,7 @@ void PackedCell<T>::input_part(const T* const* x, T** pre, std::size_t rows, Uni
     kernels().input_part(matrix, x, pre, rows, share.of(matrix.blocks));
   };
   run(gates_.matrix);
-  if (kind_ != CellKind::kGruBefore) return;
-  for (std::size_t r = 0; r < rows; ++r) pre[r] += gates_pre_size();
-  run(second_.matrix);
+  if (kind_ == CellKind::kGruBefore) run(second_.matrix);
 }
 
 template <class T>
@@ -161,7 +159,7 @@ void PackedCell<T>::step(std::size_t stage, const StepRows<T>& rows, std::size_t
   } else if (is_projected_) {
     kernels().linear(matrix, rows.unprojected_.data(), rows.projected_.data(), count, sweep);
   } else {
-    step_candidate(matrix, rows, count, sweep);
+    kernels().gru_before_candidate_step(matrix, rows.rows_.data(), count, sweep);
   }
 }
 
@@ -175,7 +173,7 @@ void PackedCell<T>::step_elementwise(std::size_t stage, const StepRows<T>& rows,
   if (stage == 0) {
     first_step_(matrix, rows.rows_.data(), count, sweep);
   } else if (!is_projected_) {
-    step_candidate(matrix, rows, count, sweep);
+    kernels().gru_before_candidate_step(matrix, rows.rows_.data(), count, sweep);
   }
 }
 
@@ -205,26 +203,11 @@ std::size_t PackedCell<T>::activations() const noexcept {
 }
 
 template <class T>
-void PackedCell<T>::step_candidate(const kernels::PackedMatrix<T>& matrix, const StepRows<T>& rows,
-                                   std::size_t count, kernels::BlockSweep sweep) const noexcept {
-  // The kernel wants this share's units of h in h_out.
-  const std::size_t block_units = matrix.gates * kernels().lanes;
-  const std::size_t first = std::min(sweep.begin * block_units, hidden_size());
-  const std::size_t last = std::min(sweep.end * block_units, hidden_size());
-  for (std::size_t r = 0; r < count; ++r) {
-    std::copy(rows.rows_[r].h + first, rows.rows_[r].h + last, rows.candidate_rows_[r].h_out + first);
-  }
-  kernels().gru_before_candidate_step(matrix, rows.candidate_rows_.data(), count, sweep);
-}
-
-template <class T>
 StepRows<T>::StepRows(const PackedCell<T>& cell, std::size_t capacity)
     : form_(cell.kind() == CellKind::kCustom      ? Form::kCustom
             : cell.has_projection()               ? Form::kProjected
             : cell.kind() == CellKind::kGruBefore ? Form::kResetBefore
-                                                  : Form::kPlain),
-      units_(cell.hidden_size()),
-      candidate_pre_(cell.gates_pre_size()) {
+                                                  : Form::kPlain) {
   if (form_ == Form::kCustom) {
     reduced_ = Tensor<T>({capacity, cell.reduced_size()});
     areas_.resize(capacity);
@@ -236,7 +219,6 @@ StepRows<T>::StepRows(const PackedCell<T>& cell, std::size_t capacity)
     return;
   }
   rows_.resize(capacity);
-  if (form_ == Form::kResetBefore) candidate_rows_.resize(capacity);
   if (form_ == Form::kProjected) {
     unprojected_.resize(capacity);
     projected_.resize(capacity);
@@ -264,11 +246,7 @@ void StepRows<T>::place(std::size_t r, const kernels::Row<T>& row, T* scratch) n
     unprojected_[r] = scratch;
     projected_[r] = row.h_out;
   } else if (form_ == Form::kResetBefore) {
-    rows_[r].h_out = scratch;           // r * h
-    rows_[r].c_out = scratch + units_;  // z
-    candidate_rows_[r] = {
-        .x = row.x, .h = scratch, .c = scratch + units_, .h_out = row.h_out, .kept = row.kept};
-    if (row.pre != nullptr) candidate_rows_[r].pre = row.pre + candidate_pre_;
+    rows_[r].c_out = scratch;
   }
 }
 
@@ -276,20 +254,18 @@ template <class T>
 void StepRows<T>::set_x(std::size_t r, const T* x) noexcept {
   if (form_ == Form::kCustom) {
     areas_[r][kAreaX] = const_cast<T*>(x);
-    return;
+  } else {
+    rows_[r].x = x;
   }
-  rows_[r].x = x;
-  if (form_ == Form::kResetBefore) candidate_rows_[r].x = x;
 }
 
 template <class T>
 void StepRows<T>::set_pre(std::size_t r, const T* pre) noexcept {
   if (form_ == Form::kCustom) {
     areas_[r][kAreaPre] = const_cast<T*>(pre);
-    return;
+  } else {
+    rows_[r].pre = pre;
   }
-  rows_[r].pre = pre;
-  if (form_ == Form::kResetBefore) candidate_rows_[r].pre = pre + candidate_pre_;
 }
 
 template <class T>
@@ -302,13 +278,14 @@ void StepRows<T>::advance(std::size_t count, const RowStrides& strides) noexcept
   };
   switch (form_) {
     case Form::kPlain:
+    case Form::kResetBefore:
       for (std::size_t r = 0; r < count; ++r) {
         kernels::Row<T>& row = rows_[r];
         move_along(row);
         row.h = row.h_out;
         row.h_out += strides.h;
         row.c = row.c_out;
-        row.c_out += strides.c;
+        row.c_out += form_ == Form::kPlain ? strides.c : strides.scratch;
       }
       break;
     case Form::kProjected:
@@ -321,18 +298,6 @@ void StepRows<T>::advance(std::size_t count, const RowStrides& strides) noexcept
         unprojected_[r] += strides.scratch;
         row.c = row.c_out;
         row.c_out += strides.c;
-      }
-      break;
-    case Form::kResetBefore:
-      for (std::size_t r = 0; r < count; ++r) {
-        move_along(rows_[r]);
-        move_along(candidate_rows_[r]);
-        rows_[r].h = candidate_rows_[r].h_out;
-        rows_[r].h_out += strides.scratch;
-        rows_[r].c_out += strides.scratch;
-        candidate_rows_[r].h += strides.scratch;
-        candidate_rows_[r].c += strides.scratch;
-        candidate_rows_[r].h_out += strides.h;
       }
       break;
     case Form::kCustom:

@@ -5,7 +5,7 @@
 // the units of a step meet between stages:
 //     LSTM, GRU, RNN          products, gates and the new state
 //     LSTM with projection    the same into scratch m; then h' = W_hr m
-//     GRU, reset before       r and z: r * h and z into scratch; then n and the new state
+//     GRU, reset before       r and z: r * h into scratch, z where h' goes; then n and the new state
 // A cell that its user stated has as many as its program (cell_program.h).
 #pragma once
 
@@ -93,12 +93,9 @@ class StepRows {
   enum class Form { kPlain, kProjected, kResetBefore, kCustom };
 
   Form form_;
-  std::size_t units_;
-  std::size_t candidate_pre_;  // where the candidate's input part stands in a row's
   bool is_downward_ = false;
   std::vector<kernels::Row<T>> rows_;
-  std::vector<kernels::Row<T>> candidate_rows_;  // kResetBefore
-  std::vector<const T*> unprojected_;            // kProjected
+  std::vector<const T*> unprojected_;  // kProjected
   std::vector<T*> projected_;
   // kCustom
   std::vector<std::array<T*, kForwardAreas>> areas_;
@@ -139,7 +136,7 @@ class PackedCell {
   /// Vectors of sums that a unit of the step has, and the units.
   std::size_t gates() const noexcept;
   std::size_t units() const noexcept { return custom_ ? custom_->plain.units() : hidden_size(); }
-  /// Elements of scratch that a row needs: LSTM with projection m [H]; GRU, reset before, r h and z [2H].
+  /// Elements of scratch that a row needs: LSTM with projection m [H]; GRU, reset before, r h [H].
   std::size_t scratch_size() const noexcept;
   /// Elements that a custom cell's rows need of each thread.
   std::size_t reduced_size() const noexcept;
@@ -163,9 +160,12 @@ class PackedCell {
   double input_share(bool is_ahead) const noexcept;
   /// Sigmoids, tanhs and exponentials of a row's step.
   std::size_t activations() const noexcept;
-  /// A step of a one-stage cell over rows that the caller made.
+  /// A step of an LSTM without projection, a GRU or an RNN over rows that the caller made. A GRU that resets
+  /// before has its scratch at c_out.
   void step(const kernels::Row<T>* rows, std::size_t count, bool is_downward) const noexcept {
     first_step_(gates_.matrix, rows, count, {0, gates_.matrix.blocks, is_downward});
+    if (kind_ != CellKind::kGruBefore) return;
+    kernels().gru_before_candidate_step(second_.matrix, rows, count, {0, second_.matrix.blocks, is_downward});
   }
 
  private:
@@ -177,8 +177,6 @@ class PackedCell {
     return second_.matrix.state_size == 0 ? 0
                                           : second_.matrix.blocks * second_.matrix.gates * kernels().lanes;
   }
-  void step_candidate(const kernels::PackedMatrix<T>& matrix, const StepRows<T>& rows, std::size_t count,
-                      kernels::BlockSweep sweep) const noexcept;
 
   // Two programs: one keeps what the way back needs.
   struct Custom {

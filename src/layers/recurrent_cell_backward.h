@@ -401,7 +401,7 @@ class RecurrentCellBackward : BackwardSteps<T> {
     }
   }
 
-  // r h, or m, of each step of the chunk: the first H elements of its scratch, [H + 1, T*B].
+  // r h, or m, of each step of the chunk: its scratch, [H + 1, T*B].
   Tensor<T> transposed_scratch() const {
     return this->transposed_chunk(call_.record.scratch[index_].view(), 0, call_.options.hidden_size);
   }

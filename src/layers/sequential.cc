@@ -84,19 +84,22 @@ class SequentialStepper final : public Stepper<T> {
   }
 
   void set_profiler(Profiler* profiler) override {
-    state_ = profiler == nullptr ? nullptr : &profiler->state();
-    is_outermost_ = state_ != nullptr && !state_->is_running;
-    if (is_outermost_) state_->is_running = true;
-    for (Part& part : parts_) {
-      part.counter = nullptr;
-      if (state_ != nullptr && !counts_itself(*part.module)) {
-        part.counter = &counter_of(*state_, *part.module, part.module->type());
-        state_->current = part.counter;
-      }
-      part.stepper->set_profiler(profiler);
-      if (state_ != nullptr) state_->current = nullptr;
+    detach();
+    if (profiler == nullptr) return;
+    Profiler::State& state = profiler->state();
+    const bool is_outermost = !state.is_running;
+    state.is_running = true;
+    try {
+      attach(*profiler);
+    } catch (...) {
+      detach();
+      state.current = nullptr;
+      state.is_running = !is_outermost;
+      throw;
     }
-    if (state_ != nullptr && is_outermost_) state_->is_running = false;
+    state.is_running = !is_outermost;
+    is_outermost_ = is_outermost;
+    state_ = &state;
   }
 
   void reset() noexcept override {
@@ -104,6 +107,25 @@ class SequentialStepper final : public Stepper<T> {
   }
 
  private:
+  void attach(Profiler& profiler) {
+    Profiler::State& state = profiler.state();
+    for (Part& part : parts_) {
+      if (!counts_itself(*part.module)) {
+        part.counter = &counter_of(state, *part.module, part.module->type());
+        state.current = part.counter;
+      }
+      part.stepper->set_profiler(&profiler);
+      state.current = nullptr;
+    }
+  }
+  void detach() {
+    state_ = nullptr;
+    for (Part& part : parts_) {
+      part.counter = nullptr;
+      part.stepper->set_profiler(nullptr);
+    }
+  }
+
   const T* step_all(const T* x) noexcept {
     if (parts_.empty()) {
       std::copy_n(x, y_.size(), y_.data());

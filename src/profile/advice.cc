@@ -18,8 +18,8 @@ namespace {
 constexpr std::size_t kFewRows = 8;
 // Share of the bound from which on little is left to gain but by less work.
 constexpr double kNearBound = 0.6;
-// Share of the threads' time.
-constexpr double kMuchWaiting = 0.2;
+// Share of a run of one step.
+constexpr double kMuchOverhead = 0.3;
 // Mean length of rows by that of the longest.
 constexpr double kRagged = 0.6;
 
@@ -40,13 +40,22 @@ bool waits_for_weights(const PartReport& part) {
 }
 
 std::optional<Advice> more_rows(const ProfileReport& report, const PartReport& part) {
-  if (!is_recurrent(part) || !waits_for_weights(part) || report.batch >= kFewRows) return std::nullopt;
+  if (!is_recurrent(part) || report.batch >= kFewRows) return std::nullopt;
+  const std::string rows = print("%zu %s: ", report.batch, report.batch == 1 ? "row" : "rows");
+  if (waits_for_weights(part)) {
+    return Advice{
+        .where = part.name,
+        .what = "run more rows at once",
+        .figure = rows + print("%.1f operations for each byte read, and reading from %s takes "
+                               "longer than the arithmetic",
+                               part.bound.flops / std::max(part.bound.bytes, 1.0), part.bound.by.c_str())};
+  }
+  if (part.share_of_bound >= kNearBound) return std::nullopt;
   return Advice{.where = part.name,
                 .what = "run more rows at once",
-                .figure = print("%zu %s: %.1f operations for each byte read, and reading from %s takes "
-                                "longer than the arithmetic",
-                                report.batch, report.batch == 1 ? "row" : "rows",
-                                part.bound.flops / std::max(part.bound.bytes, 1.0), part.bound.by.c_str())};
+                .figure = rows + print("%.0f %% of the bound, since each step waits for the one before, and "
+                                       "other rows would not",
+                                       100 * part.share_of_bound)};
 }
 
 std::optional<Advice> narrower_weights(const ProfileReport& report, const PartReport& part) {
@@ -62,22 +71,42 @@ std::optional<Advice> narrower_weights(const ProfileReport& report, const PartRe
                                 100 * part.share_of_bound, part.bound.by.c_str())};
 }
 
-std::optional<Advice> one_thread(const ProfileReport& report, const PartReport& part) {
+// What threads do besides waiting is what one would have to do, or less.
+std::optional<Advice> fewer_threads(const ProfileReport& report, const PartReport& part) {
   const double all = std::accumulate(part.phases.begin(), part.phases.end(), 0.0);
   const double waiting = part.phases[static_cast<std::size_t>(Phase::kWaiting)];
-  if (report.threads == 1 || waiting <= kMuchWaiting * all) return std::nullopt;
-  return Advice{.where = part.name,
-                .what = "use one thread",
-                .figure = print("%d threads wait for each other %.0f %% of their time", report.threads,
-                                100 * waiting / all)};
+  const double at_work = report.threads * (all - waiting);
+  if (report.threads == 1 || at_work >= all) return std::nullopt;
+  return Advice{
+      .where = part.name,
+      .what = "use one thread",
+      .figure = print("%d threads wait for each other %.0f %% of their time: what they do meanwhile "
+                      "would take one of them %.2f times as long",
+                      report.threads, 100 * waiting / all, at_work / all)};
+}
+
+std::optional<Advice> streams(const ProfileReport& report) {
+  if (report.steps != 1 || report.input_size == 0) return std::nullopt;
+  double other = 0;
+  for (const PartReport& part : report.parts) {
+    if (is_recurrent(part)) other += part.phases[static_cast<std::size_t>(Phase::kOther)];
+  }
+  if (other <= kMuchOverhead * report.seconds_median) return std::nullopt;
+  return Advice{.where = report.model,
+                .what = "run single steps through a Stream, which keeps states and memory between them",
+                .figure = print("%.0f %% of a run of one step is neither products nor gates",
+                                100 * other / report.seconds_median)};
 }
 
 std::optional<Advice> rows_of_like_length(const ProfileReport& report) {
-  if (report.batch == 1 || report.valid_share >= kRagged) return std::nullopt;
+  if (report.batch == 1 || report.longest == 0) return std::nullopt;
+  const double mean =
+      report.valid_share * static_cast<double>(report.steps) / static_cast<double>(report.longest);
+  if (mean >= kRagged) return std::nullopt;
   return Advice{.where = report.model,
                 .what = "put rows of like length into one batch",
                 .figure = print("%zu rows have %.0f %% of the longest one's steps on average", report.batch,
-                                100 * report.valid_share)};
+                                100 * mean)};
 }
 
 }  // namespace
@@ -88,10 +117,11 @@ std::vector<Advice> advice_for(const ProfileReport& report) {
     if (one) all.push_back(*std::move(one));
   };
   add(rows_of_like_length(report));
+  add(streams(report));
   for (const PartReport& part : report.parts) {
     add(more_rows(report, part));
     add(narrower_weights(report, part));
-    add(one_thread(report, part));
+    add(fewer_threads(report, part));
   }
   for (const GateReport& gate : report.gates) {
     for (Advice& one : gate_advice(gate)) {

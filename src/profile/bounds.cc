@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
@@ -40,7 +41,9 @@ struct Whole {
 };
 
 Whole whole_of(const CellWork& work, const BoundCall& call, const BoundRates& rates) {
-  const double T = as_double(call.steps), B = as_double(call.batch);
+  const double T = as_double(call.longest());
+  if (T == 0) return {};
+  const double B = as_double(call.row_steps()) / T;
   const double states = B * work.states, inputs = B * as_double(work.input_size);
   const double weights = work.input_weights + work.recurrent_weights;
   Whole whole;
@@ -54,7 +57,7 @@ Whole whole_of(const CellWork& work, const BoundCall& call, const BoundRates& ra
   whole.reading = both.reading;
   whole.reading.seconds *= T;
   double elements = T * (weights + 2 * states + inputs);
-  if (call.steps > 1) {
+  if (T > 1) {
     const Stretch ahead = stretch_of(2 * T * B * work.input_weights, work.input_weights + T * inputs, rates);
     const Stretch step = stretch_of(2 * B * work.recurrent_weights, work.recurrent_weights + states, rates);
     const double seconds = ahead.seconds() + T * step.seconds();
@@ -158,19 +161,19 @@ double parameter_elements(const Module<T>& module) {
 
 template <class T>
 SweepWork sweep_of(const Module<T>& module, const BoundCall& call, const BoundCall& next) {
-  const double in = as_double(call.steps * call.batch * call.input_size);
-  const double out = as_double(next.steps * next.batch * next.input_size);
+  const double in = as_double(call.row_steps() * call.input_size);
+  const double out = as_double(next.row_steps() * next.input_size);
   if (dynamic_cast<const Embedding<T>*>(&module) != nullptr) {
     return {.read = in, .written = out};  // of the table, rows that may be few, and near
   }
   if (dynamic_cast<const LastStep<T>*>(&module) != nullptr) return {.read = out, .written = out};
-  const std::size_t steps = module.ends_sequence() ? call.steps : next.steps;
-  SweepWork sweep{.flops = module.flops_per_step(call.input_size) * as_double(steps * call.batch),
+  const std::size_t steps = module.ends_sequence() ? call.row_steps() : next.row_steps();
+  SweepWork sweep{.flops = module.flops_per_step(call.input_size) * as_double(steps),
                   .read = parameter_elements(module) + in,
                   .written = out};
   if (const auto* conv = dynamic_cast<const Conv1d<T>*>(&module)) {
     // A stride may leave out some of its input.
-    const double taken = as_double(next.steps * conv->options().kernel_size * call.batch * call.input_size);
+    const double taken = as_double(next.row_steps() * conv->options().kernel_size * call.input_size);
     sweep.read = parameter_elements(module) + std::min(in, taken);
   }
   if (const auto* activation = dynamic_cast<const Activation<T>*>(&module)) {
@@ -183,15 +186,35 @@ SweepWork sweep_of(const Module<T>& module, const BoundCall& call, const BoundCa
 
 template <class T>
 BoundCall call_behind(const Module<T>& module, const BoundCall& call) {
-  BoundCall next{call.steps, call.batch, module.output_size(call.input_size)};
-  if (module.ends_sequence()) next.steps = 1;
+  BoundCall next{call.steps, call.batch, module.output_size(call.input_size), call.lengths};
+  if (module.ends_sequence()) {
+    next.steps = 1;
+    next.lengths.clear();
+  }
   if (const auto* conv = dynamic_cast<const Conv1d<T>*>(&module)) {
     next.steps = conv->output_length(call.steps);
+    const Conv1dOptions& o = conv->options();
+    const std::size_t span = o.dilation * (o.kernel_size - 1) + 1;
+    for (std::int64_t& length : next.lengths) {
+      const std::size_t padded = static_cast<std::size_t>(length) + 2 * o.padding;
+      // A row that is too short for the kernel has no output.
+      length = padded < span ? 0 : static_cast<std::int64_t>((padded - span) / o.stride + 1);
+    }
   }
   return next;
 }
 
 }  // namespace
+
+std::size_t BoundCall::longest() const noexcept {
+  if (lengths.empty()) return batch > 0 ? steps : 0;
+  return static_cast<std::size_t>(*std::max_element(lengths.begin(), lengths.end()));
+}
+
+std::size_t BoundCall::row_steps() const noexcept {
+  if (lengths.empty()) return steps * batch;
+  return static_cast<std::size_t>(std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}));
+}
 
 BoundRates bound_rates(const MachineLimits& machine, std::size_t element_bytes) {
   const double share = as_double(sizeof(float)) / as_double(element_bytes);
@@ -277,7 +300,7 @@ ModuleBound recurrent_bound(std::span<const CellWork> works, const BoundCall& ca
   for (const CellWork& work : works) {
     wholes.push_back(whole_of(work, call, rates));
     bounds.push_back(wholes.back().bound);
-    const double activations = as_double(call.steps * call.batch) * (work.sigmoids + work.tanhs);
+    const double activations = as_double(call.row_steps()) * (work.sigmoids + work.tanhs);
     result.cells.push_back({work.layer, work.direction, bounds.back(), activations});
     result.activations += activations;
   }

@@ -22,6 +22,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -60,11 +61,18 @@ struct CellWork {
   double sigmoids = 0, tanhs = 0;
 };
 
-/// A call.
+/// A call. Steps past a row's length are no work: bounds are those of steps with the mean number of rows,
+/// which is no more than that of the steps themselves.
 struct BoundCall {
   std::size_t steps = 0;
   std::size_t batch = 0;
   std::size_t input_size = 0;
+  std::vector<std::int64_t> lengths{};  ///< [batch]; empty: all have all steps
+
+  /// Of the longest row.
+  std::size_t longest() const noexcept;
+  /// Of all rows together.
+  std::size_t row_steps() const noexcept;
 };
 
 struct CellBound {

@@ -127,7 +127,8 @@ double cycles_per_second() {
   double most = 0;
   for (int i = 0; i < 10; ++i) {
     std::uint64_t sum = 1;
-    const std::uint64_t step = 1;
+    volatile std::uint64_t one = 1;
+    const std::uint64_t step = one;  // of a constant some processors make no addition
     const Clock::time_point start = Clock::now();
     for (int j = 0; j < kAdditions / 10; ++j) {
       // Ten that the compiler cannot make one.

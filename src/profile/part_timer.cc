@@ -136,7 +136,7 @@ ProfileReport profile_parts(PartTimer& timer, const std::function<void()>& run,
   ProfileReport report;
   report.model = options.model.empty() ? "parts" : options.model;
   report.dtype = state.dtype;
-  report.steps = 1;
+  report.steps = report.longest = 1;
   report.batch = state.rows;
   report.is_random_data = options.is_random_data;
   measure(report, state.profiler, run, options);

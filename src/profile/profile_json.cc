@@ -314,6 +314,7 @@ ProfileReport read_report(const Members& in) {
   report.steps = in.whole<std::size_t>("steps");
   report.batch = in.whole<std::size_t>("batch");
   report.input_size = in.whole<std::size_t>("input_size");
+  report.longest = in.whole<std::size_t>("longest");
   report.valid_share = in.amount("valid_share");
   report.threads = in.whole<int>("threads");
   report.repeat = in.whole<std::size_t>("repeat");
@@ -349,6 +350,7 @@ std::string profile_json(const ProfileReport& report) {
                      {"steps", report.steps},
                      {"batch", report.batch},
                      {"input_size", report.input_size},
+                     {"longest", report.longest},
                      {"valid_share", report.valid_share},
                      {"threads", report.threads},
                      {"repeat", report.repeat},

@@ -12,9 +12,10 @@ namespace sluice {
 template <class T>
 ProfileReport profile_model(const Module<T>& module, TensorView<const T> x, const MeasureOptions& options) {
   ProfileReport report = measure_runs(module, x, options);
-  set_bounds_here(report, bounds_of(module, report), options.fresh_limits);
+  const Sequence<T> in{x, options.lengths};
+  set_bounds_here(report, bounds_of(module, in), options.fresh_limits);
   std::vector<Advice> notes;
-  report.gates = gate_reports(module, Sequence<T>{x, options.lengths}, options.threads, kKeptBytes, &notes);
+  report.gates = gate_reports(module, in, options.threads, kKeptBytes, &notes);
   report.advice = advice_for(report);
   report.advice.insert(report.advice.begin(), notes.begin(), notes.end());
   return report;

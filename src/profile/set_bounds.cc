@@ -2,6 +2,7 @@
 #include "profile/set_bounds.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "profile/figures.h"
 #include "profile/machine_limits.h"
@@ -67,10 +68,9 @@ void set_bounds_here(ProfileReport& report, const PartBounds& bounds, bool fresh
 }
 
 template <class T>
-PartBounds bounds_of(const Module<T>& module, const ProfileReport& report) {
-  const auto rows = static_cast<std::size_t>(static_cast<double>(report.batch) * report.valid_share);
-  const BoundCall call{report.steps, std::max<std::size_t>(rows, 1), report.input_size};
-  return [&module, call](const MachineLimits& machine) {
+PartBounds bounds_of(const Module<T>& module, const Sequence<T>& in) {
+  BoundCall call{in.x.dim(0), in.x.dim(1), in.x.dim(2), {in.lengths.begin(), in.lengths.end()}};
+  return [&module, call = std::move(call)](const MachineLimits& machine) {
     std::vector<ModuleBound> bounds;
     BoundCall next = call;
     collect_bounds(module, next, machine, bounds);
@@ -78,7 +78,7 @@ PartBounds bounds_of(const Module<T>& module, const ProfileReport& report) {
   };
 }
 
-template PartBounds bounds_of(const Module<float>&, const ProfileReport&);
-template PartBounds bounds_of(const Module<double>&, const ProfileReport&);
+template PartBounds bounds_of(const Module<float>&, const Sequence<float>&);
+template PartBounds bounds_of(const Module<double>&, const Sequence<double>&);
 
 }  // namespace sluice

@@ -20,10 +20,8 @@ void set_bounds(ProfileReport& report, const PartBounds& bounds, const MachineLi
 /// faster than that allows.
 void set_bounds_here(ProfileReport& report, const PartBounds& bounds, bool fresh);
 
-/// Those of measure_runs(module, ...), which the module must outlive. Where rows have lengths (valid_share
-/// below 1) they are those of steps with the mean number of rows, which is no more than that of the steps
-/// themselves.
+/// Those of measure_runs(module, x, ...) with lengths or none, which the module must outlive.
 template <class T>
-PartBounds bounds_of(const Module<T>& module, const ProfileReport& report);
+PartBounds bounds_of(const Module<T>& module, const Sequence<T>& in);
 
 }  // namespace sluice

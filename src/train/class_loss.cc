@@ -10,6 +10,7 @@
 #include "kernels/gate_math.h"
 #include "train/loss_parts.h"
 #include "train/portable_log.h"
+#include "train/sum_over.h"
 
 namespace sluice {
 namespace {
@@ -114,32 +115,15 @@ LossOutput<T> loss_of_rows(std::string_view call, TensorView<const T> input,
   return out;
 }
 
-constexpr std::size_t kPartialSums = 8;
-
-// The sum of term(i) over [0, n): element i goes to partial sum i mod 8, chains that do not wait for each
-// other, and these are added pairwise. One order for every instruction set.
-template <class Term>
-double sum_over(std::size_t n, const Term& term) noexcept {
-  std::array<double, kPartialSums> sums{};
-  std::size_t i = 0;
-  for (; i + kPartialSums <= n; i += kPartialSums) {
-    for (std::size_t j = 0; j < kPartialSums; ++j) sums[j] += term(i + j);
-  }
-  for (; i < n; ++i) sums[i % kPartialSums] += term(i);
-  for (std::size_t half = kPartialSums / 2; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) sums[j] += sums[j + half];
-  }
-  return sums[0];
-}
-
 // NaN may be passed over: it comes back by way of the exponentials.
 template <class T>
 T largest_of(const T* x, std::size_t n) noexcept {
-  std::array<T, kPartialSums> most;
+  constexpr std::size_t kParts = 8;  // chains that do not wait for each other
+  std::array<T, kParts> most;
   most.fill(x[0]);
   std::size_t i = 0;
-  for (; i + kPartialSums <= n; i += kPartialSums) {
-    for (std::size_t j = 0; j < kPartialSums; ++j) most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
+  for (; i + kParts <= n; i += kParts) {
+    for (std::size_t j = 0; j < kParts; ++j) most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
   }
   for (; i < n; ++i) most[0] = x[i] > most[0] ? x[i] : most[0];
   return *std::max_element(most.begin(), most.end());

@@ -2,48 +2,31 @@
 #include "sluice/clip_grad.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "sluice/error.h"
 #include "train/chunks.h"
 #include "train/options.h"
+#include "train/sum_over.h"
 
 namespace sluice {
 namespace {
 
-constexpr std::size_t kPartialSums = 8;
-
 // The largest of two that are at least 0; NaN if either is.
 double largest(double a, double b) noexcept { return b > a || std::isnan(b) ? b : a; }
 
-// fold(sum, term(x[i])) over all: element i goes to partial result i mod 8, and these are folded pairwise.
-// One order, and eight chains that do not wait for each other.
-template <class T, class Term, class Fold>
-double fold_of(const T* x, std::size_t n, const Term& term, const Fold& fold) noexcept {
-  std::array<double, kPartialSums> sums{};
-  std::size_t i = 0;
-  for (; i + kPartialSums <= n; i += kPartialSums) {
-    for (std::size_t j = 0; j < kPartialSums; ++j) {
-      sums[j] = fold(sums[j], term(static_cast<double>(x[i + j])));
-    }
-  }
-  for (; i < n; ++i) sums[i % kPartialSums] = fold(sums[i % kPartialSums], term(static_cast<double>(x[i])));
-  for (std::size_t half = kPartialSums / 2; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) sums[j] = fold(sums[j], sums[j + half]);
-  }
-  return sums[0];
-}
-
-// Each chunk by itself, then the chunks in order.
-template <class T, class Term, class Fold>
-double fold_of(const Parameters<T>& parameters, const std::vector<Chunk>& chunks, int threads,
-               const Term& term, const Fold& fold) {
+// The sum of term(g), or what `fold` makes of two in its place. Each chunk by itself, then the chunks in
+// order.
+template <class T, class Term, class Fold = std::plus<>>
+double sum_of(const Parameters<T>& parameters, const std::vector<Chunk>& chunks, int threads,
+              const Term& term, const Fold& fold = {}) {
   std::vector<double> partial(chunks.size());
   for_each_chunk(chunks, threads, [&](std::size_t index, const Chunk& chunk) noexcept {
-    partial[index] =
-        fold_of(parameters.grad(chunk.parameter).data() + chunk.begin, chunk.end - chunk.begin, term, fold);
+    const T* const grad = parameters.grad(chunk.parameter).data() + chunk.begin;
+    partial[index] = sum_over(
+        chunk.end - chunk.begin, [&](std::size_t i) { return term(static_cast<double>(grad[i])); }, fold);
   });
   double total = 0;
   for (const double value : partial) total = fold(total, value);
@@ -52,17 +35,13 @@ double fold_of(const Parameters<T>& parameters, const std::vector<Chunk>& chunks
 
 template <class T>
 double norm_of(const Parameters<T>& parameters, const std::vector<Chunk>& chunks, double p, int threads) {
-  const auto add = [](double a, double b) noexcept { return a + b; };
   const auto absolute = [](double g) noexcept { return std::abs(g); };
-  if (std::isinf(p)) return fold_of(parameters, chunks, threads, absolute, largest);
-  if (p == 1) return fold_of(parameters, chunks, threads, absolute, add);
-  if (p == 2) {
-    return std::sqrt(fold_of(
-        parameters, chunks, threads, [](double g) noexcept { return g * g; }, add));
-  }
-  const double sum = fold_of(
-      parameters, chunks, threads, [p](double g) noexcept { return std::pow(std::abs(g), p); }, add);
-  return std::pow(sum, 1 / p);
+  const auto square = [](double g) noexcept { return g * g; };
+  const auto power = [p](double g) noexcept { return std::pow(std::abs(g), p); };
+  if (std::isinf(p)) return sum_of(parameters, chunks, threads, absolute, largest);
+  if (p == 1) return sum_of(parameters, chunks, threads, absolute);
+  if (p == 2) return std::sqrt(sum_of(parameters, chunks, threads, square));
+  return std::pow(sum_of(parameters, chunks, threads, power), 1 / p);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "core/check.h"
 #include "core/threads.h"
 #include "sluice/error.h"
+#include "train/sum_over.h"
 
 namespace sluice::init {
 namespace {
@@ -53,19 +54,8 @@ void draw(TensorView<T> values, const Fill& fill, const Map& map) {
   }
 }
 
-// In one order: element i goes to partial sum i mod 8, and these are added pairwise.
 double dot(const double* a, const double* b, std::size_t n) noexcept {
-  constexpr std::size_t kSums = 8;
-  std::array<double, kSums> sums{};
-  std::size_t i = 0;
-  for (; i + kSums <= n; i += kSums) {
-    for (std::size_t j = 0; j < kSums; ++j) sums[j] += a[i + j] * b[i + j];
-  }
-  for (; i < n; ++i) sums[i % kSums] += a[i] * b[i];
-  for (std::size_t half = kSums / 2; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) sums[j] += sums[j + half];
-  }
-  return sums[0];
+  return sum_over(n, [=](std::size_t i) { return a[i] * b[i]; });
 }
 
 // Modified Gram-Schmidt on the rows of v. Each row's chain of projections is its own, so rows are shared

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/files.h"
+#include "support/files.h"
 #include "support/well_formed.h"
 
 namespace sluice::cli {

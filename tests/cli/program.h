@@ -8,9 +8,9 @@
 #include <cstdlib>
 #include <string>
 
-#include "io/files.h"
 #include "sluice/npy.h"
 #include "sluice/safetensors.h"
+#include "support/files.h"
 
 namespace sluice::testing {
 

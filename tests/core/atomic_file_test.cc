@@ -8,10 +8,10 @@
 #include <csignal>
 #include <filesystem>
 
-#include "io/files.h"
 #include "io/mapped_file.h"
 #include "sluice/error.h"
 #include "sluice/npy.h"
+#include "support/files.h"
 
 namespace sluice {
 namespace {

@@ -179,8 +179,8 @@ def make_profile():
             "open": 2, "mean": 0.5, "mean_derivative": 0.1, "memory_steps": 2, "histogram": [4, 4],
             "unit_mean": [0.5, None], "unit_deviation": [0.1, 0], "unit_shut": [0, 1], "unit_open": [1, 0],
             "dead_units": [1], "stuck_units": [], "heat": [[0, 0.5], [1, None]]}
-    report = dict(bound, schema=1, model="m", dtype="float32", steps=4, batch=1, input_size=2, valid_share=1, threads=1,
-                  repeat=3, load_seconds=0.1, seconds_per_run={"min": 2e-5, "median": 3e-5},
+    report = dict(bound, schema=1, model="m", dtype="float32", steps=4, batch=1, input_size=2, longest=4, valid_share=1,
+                  threads=1, repeat=3, load_seconds=0.1, seconds_per_run={"min": 2e-5, "median": 3e-5},
                   machine={"target": "avx2", "threads": 1, "flops_per_second": 1e11, "sigmoid_per_second": 1e9,
                            "tanh_per_second": 1e9, "levels": [{"name": "L1", "bytes": 32768, "bytes_per_second": 1e11}]},
                   hardware={"is_there": False, "why_not": "no", "cycles": 0, "instructions": 0, "cache_misses": 0},

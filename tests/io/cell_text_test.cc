@@ -10,8 +10,8 @@
 
 #include "cells/cell_graph.h"
 #include "core/json.h"
-#include "io/files.h"
 #include "sluice/error.h"
+#include "support/files.h"
 #include "support/library_cells.h"
 #include "support/random_cell.h"
 #include "support/well_formed.h"

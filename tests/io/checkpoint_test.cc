@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "io/files.h"
 #include "sluice/error.h"
 #include "sluice/optim.h"
 #include "sluice/safetensors.h"
+#include "support/files.h"
 #include "support/random.h"
 
 namespace sluice {

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "core/json.h"
-#include "io/files.h"
 #include "sluice/cell_text.h"
 #include "sluice/cells/elementwise_kin.h"
 #include "sluice/cells/lstm_kin.h"
@@ -18,6 +17,7 @@
 #include "sluice/safetensors.h"
 #include "sluice/trainable.h"
 #include "support/expect_same_bits.h"
+#include "support/files.h"
 #include "support/random.h"
 
 namespace sluice {

@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "fuzz/targets.h"
-#include "io/files.h"
+#include "support/files.h"
 
 namespace sluice {
 namespace {

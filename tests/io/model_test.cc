@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "core/json.h"
-#include "io/files.h"
 #include "sluice/error.h"
 #include "sluice/safetensors.h"
+#include "support/files.h"
 
 namespace sluice {
 namespace {
@@ -368,6 +368,19 @@ TEST(Model, StreamGivesTheBitsOfTheSequence) {
     const TensorView<const double> step = stream.step(&x(t, 0, 0));
     for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(step.data()[i], y.data()[t * 6 + i]);
   }
+}
+
+TEST(Model, LoadsFromBytesInMemoryThatMayGo) {
+  const TempFolder folder;
+  save_safetensors(folder / "m", lstm_weights());
+  std::string bytes = testing::read_file(folder / "m");
+  const auto file = SafetensorsFile::parse(testing::as_bytes(bytes), "the bytes");
+  EXPECT_EQ(message_of<FileError>([&] { Model<double>::load(file, {.prefix = "rnn"}); }).find("the bytes: "),
+            0u);
+  const Model<double> model = Model<double>::load(file);
+  std::fill(bytes.begin(), bytes.end(), '\xFF');
+  const Tensor<double> x = values({4, 2, 2}, 9);
+  expect_same(model.run(x.view()), load_saved(lstm_weights()).run(x.view()));
 }
 
 TEST(Model, SaysThatOnnxIsNotRead) {

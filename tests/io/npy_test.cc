@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include "io/files.h"
 #include "io/npy_format.h"
 #include "sluice/error.h"
+#include "support/files.h"
 
 namespace sluice {
 namespace {

@@ -7,9 +7,9 @@
 #include <limits>
 #include <optional>
 
-#include "io/files.h"
 #include "io/half.h"
 #include "sluice/error.h"
+#include "support/files.h"
 
 namespace sluice {
 namespace {

@@ -8,10 +8,10 @@
 #include <string>
 #include <utility>
 
-#include "io/files.h"
 #include "sluice/error.h"
 #include "sluice/random.h"
 #include "sluice/safetensors.h"
+#include "support/files.h"
 
 namespace sluice {
 namespace {

@@ -81,7 +81,7 @@ struct Cell {
   Kind kind;
   std::size_t units, inputs, batch;
   Tensor<T> w, u, bias_ih, bias_hh, x, h, c;
-  Tensor<T> entry;  // what h_out holds on entry (the second half of GRU's other form reads it)
+  Tensor<T> entry;  // what h_out holds on entry, and c_out c: the second half of GRU's other form reads both
 };
 
 template <class T>
@@ -107,6 +107,7 @@ Result<T> run(const Cell<T>& cell, InputPart input_part, std::size_t first, std:
   for (std::size_t r = 0; r < count; ++r) {
     const std::size_t b = first + r;
     std::copy_n(&cell.entry(b, 0), cell.units, &h_out(r, 0));
+    std::copy_n(&cell.c(b, 0), cell.units, &c_out(r, 0));
     h_out(r, cell.units) = c_out(r, cell.units) = guard;
     inputs[r] = cell.x.data() + b * cell.inputs;
     pres[r] = pre.data() + r * pre_size;
@@ -148,10 +149,11 @@ Result<double> reference(const Cell<T>& cell) {
         for (std::size_t k = 0; k < cell.inputs; ++k) sum += double{cell.w(row, k)} * cell.x(b, k);
         return sum;
       };
+      const Tensor<T>& operand = cell.kind == Kind::kGruBeforeCandidate ? cell.c : cell.h;
       const auto state = [&](std::size_t gate) {
         const std::size_t row = gate * cell.units + j;
         double sum = cell.bias_hh(row);
-        for (std::size_t k = 0; k < cell.units; ++k) sum += double{cell.u(row, k)} * cell.h(b, k);
+        for (std::size_t k = 0; k < cell.units; ++k) sum += double{cell.u(row, k)} * operand(b, k);
         return sum;
       };
       const auto both = [&](std::size_t gate) { return input(gate) + state(gate); };
@@ -175,12 +177,14 @@ Result<double> reference(const Cell<T>& cell) {
           h_out = std::max(both(0), 0.0);
           break;
         case Kind::kGruBeforeGates:
-          h_out = sigmoid(both(0)) * h;
-          c_out = sigmoid(both(1));
+          c_out = sigmoid(both(0)) * h;
+          h_out = sigmoid(both(1));
           break;
-        case Kind::kGruBeforeCandidate:
-          h_out = c * double{cell.entry(b, j)} + (1 - c) * std::tanh(both(0));
+        case Kind::kGruBeforeCandidate: {
+          const double z = cell.entry(b, j);
+          h_out = z * h + (1 - z) * std::tanh(both(0));
           break;
+        }
       }
     }
   }

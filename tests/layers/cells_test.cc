@@ -93,6 +93,58 @@ TYPED_TEST(Cells, RnnCellHasTheBitsOfTheLayer) {
   }
 }
 
+// Chunks of rows, more than one; where the reset is before, of few rows as well.
+template <class T, class Cell>
+void expect_step_is_forward(const Cell& cell, std::size_t hidden_size) {
+  for (const std::size_t batch : {1, 3, 47, 48, 49, 100}) {
+    const Tensor<T> x = random_tensor<T>({batch, 5}, -1, 1, 1);
+    const Tensor<T> h = random_tensor<T>({batch, hidden_size}, -1, 1, 2);
+    const Tensor<T> want = cell.forward(x, h);
+    Tensor<T> h_out({batch, hidden_size});
+    EXPECT_EQ(test::heap_calls_during([&] { cell.step(batch, x.data(), h.data(), h_out.data()); }), 0u);
+    expect_same_bits<T>(h_out.view(), want.view());
+  }
+}
+
+TYPED_TEST(Cells, GruStepIsForwardWithoutMemoryInBothForms) {
+  using T = TypeParam;
+  for (const std::size_t hidden_size : {19, 260}) {
+    const CellAndLayer<T> weights(CellKind::kGru, 5, hidden_size);
+    for (const GRUReset reset : {GRUReset::kAfter, GRUReset::kBefore}) {
+      const GRUCell<T> cell({.input_size = 5, .hidden_size = hidden_size}, weights.cell, "", reset);
+      expect_step_is_forward<T>(cell, hidden_size);
+      EXPECT_EQ(cell.flops_per_step(), 2.0 * 3 * hidden_size * (5 + hidden_size));
+    }
+  }
+}
+
+TYPED_TEST(Cells, RnnStepIsForwardWithoutMemory) {
+  using T = TypeParam;
+  const CellAndLayer<T> weights(CellKind::kRnnTanh, 5, 19);
+  for (const Nonlinearity nonlinearity : {Nonlinearity::kTanh, Nonlinearity::kRelu}) {
+    const RNNCell<T> cell({.input_size = 5, .hidden_size = 19}, weights.cell, "", nonlinearity);
+    expect_step_is_forward<T>(cell, 19);
+    EXPECT_EQ(cell.flops_per_step(), 2.0 * 19 * (5 + 19));
+  }
+}
+
+// The largest h of which a row fits where steps have room without memory, and the next.
+TEST(Cells, GruStepThatResetsBeforeTakesMemoryForLargeStatesOnly) {
+  for (const std::size_t hidden_size : {2048, 2049}) {
+    StateDict<double> weights;
+    weights.set("weight_ih", random_tensor<double>({3 * hidden_size, 1}, -1, 1, 1));
+    weights.set("weight_hh", random_tensor<double>({3 * hidden_size, hidden_size}, -0.01, 0.01, 2));
+    const GRUCell<double> cell({.input_size = 1, .hidden_size = hidden_size, .bias = false}, weights, "",
+                               GRUReset::kBefore);
+    const Tensor<double> x = random_tensor<double>({2, 1}, -1, 1, 3);
+    const Tensor<double> h = random_tensor<double>({2, hidden_size}, -1, 1, 4);
+    Tensor<double> h_out({2, hidden_size});
+    EXPECT_EQ(test::heap_calls_during([&] { cell.step(2, x.data(), h.data(), h_out.data()); }) > 0,
+              hidden_size > 2048);
+    expect_same_bits<double>(h_out.view(), cell.forward(x, h).view());
+  }
+}
+
 TYPED_TEST(Cells, OneRowNeedsNoBatch) {
   using T = TypeParam;
   const CellAndLayer<T> weights(CellKind::kLstm, 5, 19);

@@ -32,8 +32,9 @@ ProfileReport healthy_report() {
   ProfileReport report;
   report.model = "model.safetensors";
   report.dtype = "float32";
-  report.steps = 100;
+  report.steps = report.longest = 100;
   report.batch = 32;
+  report.input_size = 16;
   report.threads = 2;
   PartReport part;
   part.name = "rnn";
@@ -85,6 +86,10 @@ TEST(Advice, MoreRowsWhereFewWaitForWeights) {
   EXPECT_TRUE(advice_for(report).empty());
   report.batch = 1;
   report.parts[0].bound.by = "gates";
+  expect_advice(
+      report, "rnn", "more rows",
+      "1 row: 50 % of the bound, since each step waits for the one before, and other rows would not");
+  report.parts[0].share_of_bound = 0.7;
   EXPECT_TRUE(advice_for(report).empty());
 }
 
@@ -98,11 +103,30 @@ TEST(Advice, FewerBytesWhereTheyAreReadAsFastAsCanBe) {
   EXPECT_TRUE(advice_for(report).empty());
 }
 
-TEST(Advice, OneThreadWhereTwoWait) {
+TEST(Advice, OneThreadWhereTwoWaitMoreThanOneWouldWork) {
   ProfileReport report = healthy_report();
-  report.parts[0].phases[kWaitingIndex] = 0.6;
-  expect_advice(report, "rnn", "one thread", "2 threads wait for each other 40 % of their time");
+  report.parts[0].phases[kWaitingIndex] = 0.8;  // 0.9 at work: two share what takes one 1.8 of 1.7
+  EXPECT_TRUE(advice_for(report).empty());
+  report.parts[0].phases[kWaitingIndex] = 1.35;
+  expect_advice(
+      report, "rnn", "one thread",
+      "2 threads wait for each other 60 % of their time: what they do meanwhile would take one of them "
+      "0.80 times as long");
+  report.threads = 3;
+  EXPECT_TRUE(advice_for(report).empty());
   report.threads = 1;
+  EXPECT_TRUE(advice_for(report).empty());
+}
+
+TEST(Advice, AStreamWhereSingleStepsAreMostlyOverhead) {
+  ProfileReport report = healthy_report();
+  report.steps = report.longest = 1;
+  report.seconds_median = 1;
+  EXPECT_TRUE(advice_for(report).empty());
+  report.parts[0].phases[static_cast<std::size_t>(Phase::kOther)] = 0.4;
+  expect_advice(report, "model.safetensors", "Stream",
+                "40 % of a run of one step is neither products nor gates");
+  report.input_size = 0;  // parts of a program
   EXPECT_TRUE(advice_for(report).empty());
 }
 
@@ -111,6 +135,8 @@ TEST(Advice, RowsOfLikeLengthWhereTheyDiffer) {
   report.valid_share = 0.41;
   expect_advice(report, "model.safetensors", "like length",
                 "32 rows have 41 % of the longest one's steps on average");
+  report.longest = 50;  // all are padded, and 82 % as long as the longest
+  EXPECT_TRUE(advice_for(report).empty());
 }
 
 TEST(Advice, LayerNormalisationWhereAGateIsSaturated) {

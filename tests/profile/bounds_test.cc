@@ -231,6 +231,38 @@ TEST(CellWorks, OfGruAndRnn) {
   }
 }
 
+TEST(RecurrentBound, StepsPastARowsLengthAreNoWork) {
+  MachineLimits machine = fast_machine();
+  machine.flops = 1e6;
+  const double weights = 4 * 8 * (4 + 8);
+  const ModuleBound ragged = module_bound<float>(small_lstm(), {200, 4, 4, {100, 7, 0, 13}}, machine);
+  EXPECT_EQ(ragged.bound.flops, 2 * 120 * weights);
+  EXPECT_DOUBLE_EQ(ragged.bound.seconds, 2e-6 * 120 * weights);
+  EXPECT_EQ(ragged.activations, 120 * 5 * 8);
+  // Rows by themselves are no more: weights are read for each of the 100 steps of the longest.
+  machine = reading_machine(1e6);
+  const double w = 4 * 8 * 4 * 4, u = 4 * 8 * 8 * 4;
+  EXPECT_DOUBLE_EQ(module_bound<float>(small_lstm(), {200, 4, 4, {100, 7, 0, 13}}, machine).bound.seconds,
+                   1e-6 * (w + 100 * u + 120 * (4 + 8 + 8) * 4));
+  const ModuleBound none = module_bound<float>(small_lstm(), {200, 2, 4, {0, 0}}, machine);
+  EXPECT_EQ(none.bound.seconds, 0);
+  EXPECT_EQ(none.bound.flops, 0);
+}
+
+TEST(ModuleBound, RowsKeepTheirLengthsFromModuleToModule) {
+  const MachineLimits machine = reading_machine(1);
+  const BoundCall call{.steps = 10, .batch = 3, .input_size = 4, .lengths = {10, 2, 5}};
+  const Conv1d<float> conv({.in_channels = 4, .out_channels = 2, .kernel_size = 3, .stride = 2},
+                           zeros({{"weight", {2, 4, 3}}, {"bias", {2}}}));
+  const ModuleBound convolved = module_bound<float>(conv, call, machine);
+  EXPECT_EQ(convolved.next.lengths, (std::vector<std::int64_t>{4, 0, 2}));
+  EXPECT_EQ(convolved.bound.flops, 2 * 6 * (2 * 4 * 3));
+  const Linear<float> linear({2, 6}, zeros({{"weight", {6, 2}}, {"bias", {6}}}));
+  EXPECT_EQ(module_bound<float>(linear, convolved.next, machine).bound.flops, 2 * 6 * 2 * 6);
+  const ModuleBound last = module_bound<float>(LastStep<float>(), convolved.next, machine);
+  EXPECT_EQ(last.next.row_steps(), 3U);
+}
+
 TEST(ModuleBound, OfASweep) {
   const MachineLimits machine = reading_machine(1);
   const BoundCall call{.steps = 10, .batch = 3, .input_size = 4};

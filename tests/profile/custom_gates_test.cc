@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "profile/gate_reports.h"
+#include "reference/gate_activations.h"
 #include "sluice/custom_recurrent.h"
 #include "support/library_cells.h"
 #include "support/plain_gates.h"
@@ -17,12 +18,12 @@
 namespace sluice {
 namespace {
 
+using reference::plain_cell;
+using reference::PlainGate;
+using reference::sigmoid_of;
 using test::expect_report;
 using test::options_of;
-using test::plain_cell;
-using test::PlainGate;
 using test::scaled_weights;
-using test::sigmoid_of;
 
 // `forget` forgets; the candidate is a tanh; and the second state is a sigmoid of its own.
 CustomCell forgetful_cell() {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "reference/gate_activations.h"
 #include "sluice/custom_recurrent.h"
 #include "sluice/layers.h"
 #include "support/count_allocations.h"
@@ -20,13 +21,13 @@
 namespace sluice {
 namespace {
 
+using reference::plain_cell;
+using reference::PlainCell;
+using reference::PlainGate;
 using test::expect_report;
 using test::expect_same;
 using test::make_module;
 using test::options_of;
-using test::plain_cell;
-using test::PlainCell;
-using test::PlainGate;
 using test::scaled_weights;
 
 void expect_reports(const RecurrentOptions& options, Tensor<double> x,

@@ -12,9 +12,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "io/files.h"
 #include "profile/machine_rates.h"
 #include "sluice/target.h"
+#include "support/files.h"
 
 namespace sluice {
 namespace {

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "core/json.h"
-#include "io/files.h"
 #include "profile/pictures.h"
 #include "sluice/error.h"
 #include "sluice/profile.h"
+#include "support/files.h"
 #include "support/sample_profile.h"
 
 namespace sluice {

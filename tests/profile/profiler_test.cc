@@ -338,6 +338,67 @@ TEST(StreamProfiler, ABareLayersStreamCountsToo) {
   expect_parts_make_the_whole(times);
 }
 
+// Of a convolution with a stride most steps end early. Those that are timed must not go in turns with it.
+TEST(StreamProfiler, StepsThatComeInTurnsAreCountedAsOftenAsTheyAre) {
+  for (const std::size_t stride : {2u, 4u, 8u}) {
+    StateDict<float> weights;
+    weights.set("weight", random_tensor<float>({8, 4, stride}, -1, 1, 1));
+    weights.set("bias", random_tensor<float>({8}, -1, 1, 2));
+    Sequential<float> all;
+    all.add(Conv1d<float>({.in_channels = 4, .out_channels = 8, .kernel_size = stride, .stride = stride},
+                          weights))
+        .add(lstm(8, 16));
+    Stream<float> stream(all, 1, 4);
+    Profiler profiler;
+    stream.set_profiler(&profiler);
+    const std::vector<float> x(4, 0.5F);
+    constexpr std::uint64_t kSteps = 40'000;
+    for (std::uint64_t i = 0; i < kSteps; ++i) stream.step(x.data());
+    const ProfileTimes times = profiler.read();
+    EXPECT_EQ(times.runs, kSteps);
+    ASSERT_EQ(times.modules.size(), 2u) << stride;
+    const auto steps = static_cast<double>(times.modules[1].cells.at(0).steps);
+    const double truth = static_cast<double>(kSteps) / static_cast<double>(stride);
+    EXPECT_NEAR(steps, truth, 0.25 * truth) << stride;
+  }
+}
+
+// A module whose stepper cannot be counted.
+class Refuses final : public Module<float> {
+ public:
+  std::string_view type() const noexcept override { return "Refuses"; }
+  std::size_t output_size(std::size_t input_size) const override { return input_size; }
+  double flops_per_step(std::size_t) const override { return 0; }
+  SequenceOutput<float> run(const Sequence<float>& in, const RunOptions&) const override {
+    return {Tensor<float>(in.x), {}};
+  }
+  std::unique_ptr<Stepper<float>> stepper(std::size_t, std::size_t) const override {
+    struct Same final : Stepper<float> {
+      const float* step(const float* x) noexcept override { return x; }
+      void reset() noexcept override {}
+      void set_profiler(Profiler* profiler) override {
+        if (profiler != nullptr) throw Error("not here");
+      }
+    };
+    return std::make_unique<Same>();
+  }
+};
+
+TEST(StreamProfiler, APartThatThrowsLeavesAllAsItWas) {
+  Sequential<float> all;
+  all.add(lstm(8, 16)).add(Refuses());
+  Stream<float> stream(all, 1, 8);
+  Profiler profiler;
+  EXPECT_THROW(stream.set_profiler(&profiler), Error);
+  const std::vector<float> x(8, 0.5F);
+  stream.step(x.data());
+  EXPECT_EQ(profiler.read().runs, 0u);
+  const Tensor<float> sequence = random_tensor<float>({3, 1, 8}, -1, 1, 1);
+  all.run({sequence.view()}, {.threads = 1, .profiler = &profiler});
+  EXPECT_EQ(profiler.read().runs, 1u);
+  EXPECT_EQ(profiler.read().modules.size(), 2u);
+}
+
 TEST(StreamProfiler, StepsTakeNoMemoryAndMakeNoSystemCalls) {
   if (!test::can_count_allocations()) GTEST_SKIP() << "this heap is not glibc's own";
   const Sequential<float> all = model(16, 40);

@@ -81,7 +81,7 @@ inline ProfileReport sample_profile() {
   ProfileReport report;
   report.model = "speech.safetensors";
   report.dtype = "float32";
-  report.steps = 96;
+  report.steps = report.longest = 96;
   report.batch = 4;
   report.input_size = 40;
   report.threads = 2;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files and bytes for the tests of src/io and src/cli.
+// A temporary folder, and files and bytes for the tests of what reads and writes them.
 #pragma once
 
 #include <gtest/gtest.h>
