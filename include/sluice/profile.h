@@ -142,13 +142,22 @@ struct GateReport {
   std::uint64_t shut = 0;                ///< below 0.01, tanh: below -0.99
   std::uint64_t open = 0;                ///< above 0.99
   double mean = 0, mean_derivative = 0;  ///< the derivative: y (1 - y), or 1 - y^2
-  /// Of a forget gate, and of a GRU's update gate: 1 / (1 - mean), at most 1e6; 0 elsewhere.
+  /// The share of a unit's old state that is kept where the gate is 0, and where it is 1: 0 and 1 of an
+  /// LSTM's forget gate and a GRU's update gate, 1 and 0 of an MGU's. Equal: the gate keeps nothing.
+  double kept_shut = 0, kept_open = 0;
+  /// 1 / (1 - the share that is kept at `mean`), at most 1e6; 0 of a gate that keeps nothing.
   double memory_steps = 0;
+  /// The same by unit, at its own mean: what 10, 50 and 90 % of the units do not exceed.
+  double memory_low = 0, memory_median = 0, memory_high = 0;
   std::vector<std::uint64_t> histogram;  ///< 20 bins of equal width from 0 (-1) to 1, which the last one has
   /// By unit: mean activation, standard deviation, share shut, share open.
   std::vector<float> unit_mean, unit_deviation, unit_shut, unit_open;
-  std::vector<std::size_t> dead_units;   ///< always shut; of a tanh: always at one end
-  std::vector<std::size_t> stuck_units;  ///< that hardly move: deviation below 0.001, and not dead
+  /// Of at least 32 activations a unit: units that give 0 since the gate is always at one end: an LSTM's
+  /// output or input gate that is shut, a GRU's update gate that is open.
+  std::vector<std::size_t> dead_units;
+  /// Others where the gate is a constant: always at one end, or of a deviation below 0.001. Always where it
+  /// keeps the state is a long memory, and not here.
+  std::vector<std::size_t> stuck_units;
   /// [units, times], both brought down to at most 128: each cell is the mean of all activations that fall
   /// into it. Times end with the longest row.
   Tensor<float> heat;
@@ -208,7 +217,7 @@ ProfileReport measure_runs(const Module<T>& module, TensorView<const T> x,
                            const MeasureOptions& options = {});
 /// The same with limits, bounds, gates and advice: all that `sluice profile` shows, but for what training
 /// would say (gradient_norms). Where a run was faster than the machine's limits allow, they were measured too
-/// low, and are measured once more. Throws Error, ShapeError; Error where an activation is NaN.
+/// low, and are measured once more. Where the model gives NaN, its advice says so. Throws Error, ShapeError.
 template <class T>
 ProfileReport profile_model(const Module<T>& module, TensorView<const T> x,
                             const MeasureOptions& options = {});

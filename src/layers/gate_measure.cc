@@ -45,7 +45,7 @@ std::vector<MeasuredGate> gates_of(const CellForm& form, std::size_t lanes) {
     // The author may have named what it is of.
     std::string name = node.name.empty() ? form.lowered.nodes[node.args[0]].name : node.name;
     if (name.empty()) name = (is_tanh ? "tanh " : "sigmoid ") + std::to_string(gates.size());
-    gates.push_back({std::move(name), is_tanh, node.size, offsets[i], lanes});
+    gates.push_back({std::move(name), is_tanh, node.size, offsets[i], lanes, saved[i]});
   }
   return gates;
 }

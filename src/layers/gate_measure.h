@@ -21,6 +21,7 @@ struct MeasuredGate {
   std::size_t units = 0;
   std::size_t first = 0;
   std::size_t stride = 0;
+  std::size_t node = 0;  ///< of a custom cell's LoweredCell
 };
 /// Of a built-in cell: in what a step kept (kernels::Row::kept); of a plain RNN in h.
 std::vector<MeasuredGate> gates_of(CellKind kind, std::size_t hidden_size, std::size_t lanes);

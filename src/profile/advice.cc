@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "profile/gate_advice.h"
+
 namespace sluice {
 namespace {
 
@@ -20,9 +22,6 @@ constexpr double kNearBound = 0.6;
 constexpr double kMuchOverhead = 0.3;
 // Mean length of rows by that of the longest.
 constexpr double kRagged = 0.6;
-// Share of a gate's activations that are below 0.01 or above 0.99 (of tanh: beyond +-0.99).
-constexpr double kSaturated = 0.3;
-constexpr std::size_t kUnitsNamed = 5;
 
 [[gnu::format(printf, 1, 2)]] std::string print(const char* format, ...) {
   char text[240];
@@ -110,69 +109,6 @@ std::optional<Advice> rows_of_like_length(const ProfileReport& report) {
                                 100 * mean)};
 }
 
-// "rnn l0 reverse", as the parts are called.
-std::string place_of(const GateReport& gate) {
-  std::string place = gate.module;
-  if (!place.empty()) place += ' ';
-  place += print("l%zu", gate.layer);
-  return gate.direction == 0 ? place : place + " reverse";
-}
-
-std::string limits_of(const GateReport& gate) {
-  return gate.is_tanh ? "below -0.99 or above 0.99" : "below 0.01 or above 0.99";
-}
-
-std::optional<Advice> saturated(const GateReport& gate) {
-  const auto all = static_cast<double>(std::max<std::uint64_t>(gate.activations, 1));
-  const double shut = static_cast<double>(gate.shut) / all;
-  const double both = shut + static_cast<double>(gate.open) / all;
-  const bool is_forget = gate.memory_steps > 0;
-  if (is_forget && shut > kSaturated) {
-    return Advice{.where = place_of(gate),
-                  .what = "raise the bias of gate " + gate.gate + " before training (1 is usual)",
-                  .figure = print("%.0f %% of its activations are below 0.01: it remembers %.1f steps",
-                                  100 * shut, gate.memory_steps)};
-  }
-  if (both <= kSaturated) return std::nullopt;
-  return Advice{
-      .where = place_of(gate),
-      .what = gate.is_tanh
-                  ? "in place of tanh in " + gate.gate +
-                        " take one of the ReLU family (RNN's relu, cells::li_gru), or "
-                        "layer normalisation"
-                  : "train with layer normalisation before gate " + gate.gate + " (cells::layer_norm_lstm)",
-      .figure = print("%.0f %% of activations of %s are %s: gradients pass by %.3f on average", 100 * both,
-                      gate.gate.c_str(), limits_of(gate).c_str(), gate.mean_derivative)};
-}
-
-std::string list_of(const std::vector<std::size_t>& units) {
-  std::string list;
-  for (std::size_t i = 0; i < std::min(units.size(), kUnitsNamed); ++i) {
-    list += (i == 0 ? "" : ", ") + std::to_string(units[i]);
-  }
-  return units.size() > kUnitsNamed ? list + ", ..." : list;
-}
-
-std::optional<Advice> dead(const GateReport& gate) {
-  if (gate.dead_units.empty()) return std::nullopt;
-  return Advice{
-      .where = place_of(gate),
-      .what =
-          "train with layer normalisation, or leave out the units of gate " + gate.gate + " that never open",
-      .figure = print("%zu of %zu units are always %s: %s", gate.dead_units.size(), gate.unit_mean.size(),
-                      gate.is_tanh ? "below -0.99" : "below 0.01", list_of(gate.dead_units).c_str())};
-}
-
-std::optional<Advice> stuck(const GateReport& gate) {
-  if (gate.stuck_units.empty()) return std::nullopt;
-  return Advice{
-      .where = place_of(gate),
-      .what = "train with smaller first weights or layer normalisation, or leave out the units of gate " +
-              gate.gate + " that do not move",
-      .figure = print("%zu of %zu units deviate by less than 0.001: %s", gate.stuck_units.size(),
-                      gate.unit_mean.size(), list_of(gate.stuck_units).c_str())};
-}
-
 }  // namespace
 
 std::vector<Advice> advice_for(const ProfileReport& report) {
@@ -188,9 +124,9 @@ std::vector<Advice> advice_for(const ProfileReport& report) {
     add(fewer_threads(report, part));
   }
   for (const GateReport& gate : report.gates) {
-    for (std::optional<Advice> one : {saturated(gate), dead(gate), stuck(gate)}) {
-      if (one && report.is_random_data) one->figure += " (of data drawn at random)";
-      add(std::move(one));
+    for (Advice& one : gate_advice(gate)) {
+      if (report.is_random_data) one.figure += " (of data drawn at random)";
+      all.push_back(std::move(one));
     }
   }
   return all;

@@ -74,6 +74,12 @@ void for_each_part(const std::vector<PartReport>& parts,
   }
 }
 
+std::string memory_text(const GateReport& gate) {
+  if (gate.memory_median <= 0) return gate.memory_steps > 0 ? text_of("%.3g steps", gate.memory_steps) : "-";
+  return text_of("%.3g steps (", gate.memory_median) + text_of("%.3g to ", gate.memory_low) +
+         text_of("%.3g)", gate.memory_high);
+}
+
 std::string counted(std::size_t n, std::string_view what) {
   return std::to_string(n) + " " + std::string(what) + (n == 1 ? "" : "s");
 }

@@ -27,6 +27,8 @@ void for_each_part(const std::vector<PartReport>& parts,
 
 /// "rnn l0 reverse forget"
 std::string gate_name(const GateReport& gate);
+/// "2 steps (1.5 to 12.3)": of the unit in the middle, and those that 10 and 90 % of the units do not exceed.
+std::string memory_text(const GateReport& gate);
 /// "2 rows".
 std::string counted(std::size_t n, std::string_view what);
 /// The most threads that a recurrent layer took, or all that there were where none was counted.

@@ -5,13 +5,14 @@
 #include <cmath>
 #include <utility>
 
-#include "sluice/error.h"
-
 namespace sluice {
 namespace {
 
 constexpr std::size_t kMostCells = 128;  // of a heat map, each way
 constexpr double kStuckDeviation = 0.001;
+constexpr std::uint64_t kFewestActivations = 32;  // of a unit, to say what it always does
+// What a gate lets in over all steps of a row, of a state that is to be called 0.
+constexpr double kLetIn = 0.01;
 constexpr double kLongestMemory = 1e6;  // a gate whose every activation rounds to 1 forgets nothing
 
 // Sigmoids and tanhs that a custom cell's step keeps nowhere, since they are its new states.
@@ -29,8 +30,9 @@ std::vector<GatePlace> gates_in_states(const CellForm& form, std::size_t directi
     const bool is_h = form.is_in_h(s);
     const std::size_t first =
         is_h ? direction * form.output_size : direction * form.c_size + form.c_offsets[s];
-    places.push_back({.gate = {std::move(name), node.op == CellOp::kTanh, node.size, first, lanes},
-                      .in = is_h ? GatePlace::In::kOutput : GatePlace::In::kCell});
+    places.push_back(
+        {.gate = {std::move(name), node.op == CellOp::kTanh, node.size, first, lanes, state.next},
+         .in = is_h ? GatePlace::In::kOutput : GatePlace::In::kCell});
   }
   return places;
 }
@@ -44,6 +46,8 @@ std::vector<GatePlace> gate_places(const RecurrentNet<T>& net) {
   const std::size_t lanes = net.cell(0).kernels().lanes;
   std::vector<GatePlace> all;
   for (std::size_t layer = 0; layer < options.num_layers; ++layer) {
+    const std::vector<GateRole> roles =
+        is_custom ? gate_roles(options.form(layer).lowered) : std::vector<GateRole>();
     for (std::size_t direction = 0; direction < options.directions(); ++direction) {
       std::vector<GatePlace> places;
       for (MeasuredGate& gate : is_custom ? gates_of(options.form(layer), lanes)
@@ -62,9 +66,7 @@ std::vector<GatePlace> gate_places(const RecurrentNet<T>& net) {
       for (GatePlace& place : places) {
         place.layer = layer;
         place.direction = direction;
-        // A GRU's h' = (1 - z) n + z h. What others call an update gate may be either way.
-        const std::string& name = place.gate.name;
-        place.is_memory = !place.gate.is_tanh && (name == "forget" || name == (is_custom ? "f" : "update"));
+        place.role = is_custom ? roles[place.gate.node] : gate_role(options.kind, place.gate.name);
         all.push_back(std::move(place));
       }
     }
@@ -91,14 +93,14 @@ GateCounts<T>::GateCounts(GatePlace place, std::size_t lanes, const TimeColumns&
   const std::size_t blocks = (place_.gate.units + lanes - 1) / lanes;
   histograms_.resize(blocks * kBins);
   has_begun_.resize(blocks);
+  nans_.resize(blocks);
   for (auto* list : {&shifts_, &sums_, &squares_, &derivatives_}) list->resize(blocks * lanes);
   for (auto* list : {&shut_, &open_}) list->resize(blocks * lanes);
   heat_.resize(columns.count * blocks * lanes);
 }
 
 template <class T>
-void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record,
-                          std::size_t first_step) noexcept {
+void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record, RowStep first) noexcept {
   const MeasuredGate& gate = place_.gate;
   const std::size_t directions = record.kept.size() / record.outputs.size();
   const Tensor<T>& from = place_.in == GatePlace::In::kKept
@@ -122,7 +124,7 @@ void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record,
         has_begun_[block] = 1;
         std::copy_n(y, n, shift);
       }
-      double* const heat = &heat_[columns_->of(first_step + t) * shifts_.size() + first_unit];
+      double* const heat = &heat_[columns_->of(first.step + t) * shifts_.size() + first_unit];
       for (std::size_t i = 0; i < n; ++i) {
         const auto value = static_cast<double>(y[i]);
         const double moved = value - shift[i];
@@ -133,13 +135,40 @@ void GateCounts<T>::count(std::size_t block, const RecurrentRecord<T>& record,
         shut[i] += y[i] < low ? 1 : 0;
         open[i] += y[i] > high ? 1 : 0;
       }
+      bool has_nan = false;
       for (std::size_t i = 0; i < n; ++i) {
         const auto value = static_cast<double>(y[i]);
         const double bin = (is_tanh ? (value + 1) / 2 : value) * kBins;
-        if (bin >= 0) ++histogram[std::min(static_cast<std::size_t>(bin), kBins - 1)];  // NaN is in none
+        if (bin >= 0) {
+          ++histogram[std::min(static_cast<std::size_t>(bin), kBins - 1)];
+        } else {
+          has_nan = true;
+        }
       }
+      if (has_nan) add_nan(block, {first.row + row, first.step + t});
     }
   }
+}
+
+template <class T>
+void GateCounts<T>::add_nan(std::size_t block, RowStep at) noexcept {
+  std::optional<RowStep>& first = nans_[block];
+  if (!first || at.is_before(*first, place_.direction)) first = at;
+}
+
+template <class T>
+std::optional<RowStep> GateCounts<T>::first_nan() const {
+  std::optional<RowStep> first;
+  for (const std::optional<RowStep>& nan : nans_) {
+    if (nan && (!first || nan->is_before(*first, place_.direction))) first = nan;
+  }
+  return first;
+}
+
+template <class T>
+bool GateCounts<T>::is_dead(DeadUnit there, double off) const noexcept {
+  if (there == DeadUnit::kFromStart) return static_cast<double>(columns_->steps) * off < kLetIn;
+  return there == DeadUnit::kAtOnce;
 }
 
 template <class T>
@@ -154,18 +183,10 @@ GateReport GateCounts<T>::report(const std::string& module) const {
   made.gate = gate.name;
   made.is_tanh = gate.is_tanh;
   made.activations = of_unit * units;
+  made.kept_shut = place_.role.kept_shut;
+  made.kept_open = place_.role.kept_open;
   made.histogram.resize(kBins);
-  std::uint64_t in_bins = 0;
-  for (std::size_t i = 0; i < histograms_.size(); ++i) {
-    made.histogram[i % kBins] += histograms_[i];
-    in_bins += histograms_[i];
-  }
-  if (in_bins != made.activations) {
-    throw Error("gate_reports: " + std::to_string(made.activations - in_bins) + " of " +
-                std::to_string(made.activations) + " activations of " + module + " layer " +
-                std::to_string(made.layer) + ", gate " + gate.name +
-                ", are NaN, expected numbers: the input or the weights have NaNs");
-  }
+  for (std::size_t i = 0; i < histograms_.size(); ++i) made.histogram[i % kBins] += histograms_[i];
   for (auto* list : {&made.unit_mean, &made.unit_deviation, &made.unit_shut, &made.unit_open}) {
     list->resize(units);
   }
@@ -173,6 +194,7 @@ GateReport GateCounts<T>::report(const std::string& module) const {
 
   const auto n = static_cast<double>(of_unit);
   double means = 0, derivatives = 0;
+  std::vector<double> unit_means;
   for (std::size_t unit = 0; unit < units; ++unit) {
     const double moved = sums_[unit] / n, mean = shifts_[unit] + moved;
     const double deviation = std::sqrt(std::max(squares_[unit] / n - moved * moved, 0.0));
@@ -180,19 +202,38 @@ GateReport GateCounts<T>::report(const std::string& module) const {
     derivatives += derivatives_[unit];
     made.shut += shut_[unit];
     made.open += open_[unit];
+    unit_means.push_back(mean);
     made.unit_mean[unit] = static_cast<float>(mean);
     made.unit_deviation[unit] = static_cast<float>(deviation);
     made.unit_shut[unit] = static_cast<float>(static_cast<double>(shut_[unit]) / n);
     made.unit_open[unit] = static_cast<float>(static_cast<double>(open_[unit]) / n);
-    if (shut_[unit] == of_unit || (gate.is_tanh && open_[unit] == of_unit)) {
+    if (of_unit < kFewestActivations) continue;
+    const bool is_shut = shut_[unit] == of_unit, is_open = open_[unit] == of_unit;
+    const GateRole& role = place_.role;
+    const bool has_long_memory =
+        role.kept_shut > role.kept_open ? is_shut : role.kept_open > role.kept_shut && is_open;
+    if ((is_shut && is_dead(role.dead_shut, mean)) || (is_open && is_dead(role.dead_open, 1 - mean))) {
       made.dead_units.push_back(unit);
-    } else if (deviation < kStuckDeviation) {
+    } else if (!has_long_memory && (is_shut || is_open || deviation < kStuckDeviation)) {
       made.stuck_units.push_back(unit);
     }
   }
   made.mean = means / static_cast<double>(units);
   made.mean_derivative = derivatives / static_cast<double>(made.activations);
-  if (place_.is_memory) made.memory_steps = std::min(1 / (1 - made.mean), kLongestMemory);
+  if (made.kept_shut != made.kept_open) {
+    const auto memory = [&](double gate_mean) {
+      const double kept = made.kept_shut + (made.kept_open - made.kept_shut) * gate_mean;
+      return std::min(1 / (1 - kept), kLongestMemory);
+    };
+    made.memory_steps = memory(made.mean);
+    for (double& mean : unit_means) mean = memory(mean);
+    std::sort(unit_means.begin(), unit_means.end());
+    // The least that so many percent of the units do not exceed.
+    const auto quantile = [&](std::size_t percent) { return unit_means[(percent * units + 99) / 100 - 1]; };
+    made.memory_low = quantile(10);
+    made.memory_median = quantile(50);
+    made.memory_high = quantile(90);
+  }
 
   const std::size_t lines = std::min(units, kMostCells), columns = columns_->count;
   std::vector<double> sums(lines * columns);

@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "core/profiler.h"
 #include "core/threads.h"
 #include "layers/sequence.h"
+#include "profile/gate_advice.h"
 #include "profile/gate_counts.h"
 #include "sluice/custom_recurrent.h"
 #include "sluice/gate_statistics.h"
@@ -41,10 +45,15 @@ class GateReporter {
       return run_in_order(*sequential, in);
     }
     const RecurrentNet<T>* const net = net_of(module);
-    if (net == nullptr) return module.run(in, RunOptions{threads_});
-    return run_net(*net, in);
+    SequenceOutput<T> out = net == nullptr ? module.run(in, RunOptions{threads_}) : run_net(*net, in);
+    if (const auto nan = first_nan(out.y)) {
+      const std::string prefix = prefix_of(module.parameters());
+      note_nan(prefix.empty() ? std::string(module.type()) : prefix, "outputs are NaN" + from(*nan));
+    }
+    return out;
   }
   std::vector<GateReport> take() { return std::move(reports_); }
+  std::vector<Advice> take_notes() { return std::move(notes_); }
 
  private:
   SequenceOutput<T> run_in_order(const Sequential<T>& modules, const Sequence<T>& in) {
@@ -86,15 +95,60 @@ class GateReporter {
         before = net.forward(in.x.narrow(0, t, times).narrow(1, row, rows), input, SequenceLayout::kTimeFirst,
                              nullptr, {}, &record);
         copy_part(before.output, y.view().narrow(0, t, times).narrow(1, row, rows));
-        count(gates, record, t);
+        count(gates, record, {row, t});
       }
     }
-    for (const GateCounts<T>& gate : gates) reports_.push_back(gate.report(net.name()));
+    add_reports(gates, net.name());
     return {std::move(y), same_lengths(in)};
   }
 
-  void count(std::vector<GateCounts<T>>& gates, const RecurrentRecord<T>& record,
-             std::size_t first_step) const {
+  void add_reports(const std::vector<GateCounts<T>>& gates, const std::string& module) {
+    const GatePlace* place =
+        nullptr;  // of the first layer and direction with NaN, the gate that has it first
+    RowStep first;
+    for (const GateCounts<T>& gate : gates) {
+      const std::optional<RowStep> nan = gate.first_nan();
+      const GatePlace& here = gate.place();
+      if (!nan) continue;
+      if (place != nullptr && (here.layer != place->layer || here.direction != place->direction)) break;
+      if (place != nullptr && !nan->is_before(first, here.direction)) continue;
+      place = &here;
+      first = *nan;
+    }
+    if (place != nullptr) {
+      note_nan(gate_place(module, place->layer, place->direction),
+               "activations of gate " + place->gate.name + " are NaN" + from(first, place->direction == 1));
+      return;
+    }
+    for (const GateCounts<T>& gate : gates) reports_.push_back(gate.report(module));
+  }
+
+  // Those that come later have it from the first.
+  void note_nan(std::string where, const std::string& figure) {
+    if (!notes_.empty()) return;
+    notes_.push_back({.where = std::move(where),
+                      .what = "look for NaN in its input and its weights",
+                      .figure = figure + "; gates that are NaN are left out"});
+  }
+
+  static std::string from(RowStep at, bool goes_back = false) {
+    return " from step " + std::to_string(at.step) + " of row " + std::to_string(at.row) +
+           (goes_back ? " back" : " on");
+  }
+
+  static std::optional<RowStep> first_nan(const Tensor<T>& y) {
+    for (std::size_t row = 0; row < y.dim(1); ++row) {
+      for (std::size_t t = 0; t < y.dim(0); ++t) {
+        const T* const values = &y(t, row, 0);
+        if (std::any_of(values, values + y.dim(2), [](T value) { return std::isnan(value); })) {
+          return RowStep{row, t};
+        }
+      }
+    }
+    return std::nullopt;
+  }
+
+  void count(std::vector<GateCounts<T>>& gates, const RecurrentRecord<T>& record, RowStep first) const {
     struct Block {
       GateCounts<T>* gate;
       std::size_t block;
@@ -104,7 +158,7 @@ class GateReporter {
       for (std::size_t block = 0; block < gate.blocks(); ++block) blocks.push_back({&gate, block});
     }
     parallel_ranges(blocks.size(), 1, threads_, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) blocks[i].gate->count(blocks[i].block, record, first_step);
+      for (std::size_t i = begin; i < end; ++i) blocks[i].gate->count(blocks[i].block, record, first);
     });
   }
 
@@ -117,6 +171,7 @@ class GateReporter {
   int threads_;
   std::size_t kept_bytes_;
   std::vector<GateReport> reports_;
+  std::vector<Advice> notes_;
 };
 
 }  // namespace
@@ -143,11 +198,12 @@ RecordedPart recorded_part(const RecurrentNet<T>& net, std::size_t steps, std::s
 
 template <class T>
 std::vector<GateReport> gate_reports(const Module<T>& model, const Sequence<T>& in, int threads,
-                                     std::size_t kept_bytes) {
+                                     std::size_t kept_bytes, std::vector<Advice>* notes) {
   check_sequence("gate_reports", in);
   model.output_size(in.x.dim(2));
   GateReporter<T> reporter(threads, kept_bytes);
   reporter.run(model, in);
+  if (notes != nullptr) *notes = reporter.take_notes();
   return reporter.take();
 }
 
@@ -184,9 +240,10 @@ std::vector<double> gradient_norms(const Module<T>& model, const StateDict<T>& w
 
 template RecordedPart recorded_part(const RecurrentNet<float>&, std::size_t, std::size_t, std::size_t);
 template RecordedPart recorded_part(const RecurrentNet<double>&, std::size_t, std::size_t, std::size_t);
-template std::vector<GateReport> gate_reports(const Module<float>&, const Sequence<float>&, int, std::size_t);
+template std::vector<GateReport> gate_reports(const Module<float>&, const Sequence<float>&, int, std::size_t,
+                                              std::vector<Advice>*);
 template std::vector<GateReport> gate_reports(const Module<double>&, const Sequence<double>&, int,
-                                              std::size_t);
+                                              std::size_t, std::vector<Advice>*);
 template Tensor<float> square_sum_gradient(const SequenceOutput<float>&);
 template Tensor<double> square_sum_gradient(const SequenceOutput<double>&);
 template std::vector<double> gradient_norms(const Module<float>&, const StateDict<float>&,

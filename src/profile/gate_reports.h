@@ -32,10 +32,12 @@ RecordedPart recorded_part(const RecurrentNet<T>& net, std::size_t steps, std::s
 /// them, [layer][direction][gate]. The model runs as run() does: nothing is dropped. Steps past a row's
 /// length count for nothing. Gates are those of GateStatistics, and sigmoids and tanhs of a custom cell that
 /// are its new states; a custom cell that has no way back has none. The same numbers at any number of
-/// threads and any `kept_bytes`. Throws ShapeError; Error where an activation is NaN.
+/// threads and any `kept_bytes`. A module with an activation that is NaN has no gates here; the first module
+/// that gives NaN, whether or not it has gates, is told in `notes` where there are such. Throws ShapeError.
 template <class T>
 std::vector<GateReport> gate_reports(const Module<T>& model, const Sequence<T>& in, int threads = 0,
-                                     std::size_t kept_bytes = kKeptBytes);
+                                     std::size_t kept_bytes = kKeptBytes,
+                                     std::vector<Advice>* notes = nullptr);
 
 /// The gradient of a loss with respect to a model's output, of its shape.
 template <class T>

@@ -211,9 +211,8 @@ std::string gates_of(const ProfileReport& report) {
                           static_cast<double>(std::max<std::uint64_t>(gate.activations, 1)));
     };
     rows.push_back({gate_name(gate), share(gate.shut), share(gate.open), text_of("%.3f", gate.mean),
-                    text_of("%.3f", gate.mean_derivative),
-                    gate.memory_steps > 0 ? text_of("%.3g steps", gate.memory_steps) : "-",
-                    units_text(gate.dead_units), units_text(gate.stuck_units)});
+                    text_of("%.3f", gate.mean_derivative), memory_text(gate), units_text(gate.dead_units),
+                    units_text(gate.stuck_units)});
     if (i >= drawn) continue;
     html += "<figure><figcaption>" + xml_text(gate_name(gate)) + "</figcaption>" + histogram_picture(gate) +
             "<figcaption>" + share(gate.shut) + (gate.is_tanh ? " near -1, " : " shut, ") + share(gate.open) +

@@ -112,7 +112,12 @@ OrderedJson to_json(const GateReport& gate) {
           {"open", gate.open},
           {"mean", gate.mean},
           {"mean_derivative", gate.mean_derivative},
+          {"kept_shut", gate.kept_shut},
+          {"kept_open", gate.kept_open},
           {"memory_steps", gate.memory_steps},
+          {"memory_low", gate.memory_low},
+          {"memory_median", gate.memory_median},
+          {"memory_high", gate.memory_high},
           {"histogram", gate.histogram},
           {"unit_mean", to_json(gate.unit_mean)},
           {"unit_deviation", to_json(gate.unit_deviation)},
@@ -144,6 +149,8 @@ class Members {
     return value.get<bool>();
   }
   double number(const char* name) const { return as_number(at(name), path(name)); }
+  // What the first versions did not write.
+  double number_or_0(const char* name) const { return value_.contains(name) ? number(name) : 0; }
   // That counts or measures something.
   double amount(const char* name) const {
     const double value = number(name);
@@ -285,7 +292,12 @@ GateReport read_gate(const Members& in) {
   gate.open = in.whole<std::uint64_t>("open");
   gate.mean = in.number("mean");
   gate.mean_derivative = in.number("mean_derivative");
+  gate.kept_shut = in.number_or_0("kept_shut");
+  gate.kept_open = in.number_or_0("kept_open");
   gate.memory_steps = in.number("memory_steps");
+  gate.memory_low = in.number_or_0("memory_low");
+  gate.memory_median = in.number_or_0("memory_median");
+  gate.memory_high = in.number_or_0("memory_high");
   gate.histogram = in.wholes<std::uint64_t>("histogram");
   gate.unit_mean = in.floats("unit_mean");
   gate.unit_deviation = in.floats("unit_deviation");

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // All that can be said of a model, put together.
+#include <vector>
+
 #include "profile/advice.h"
 #include "profile/gate_reports.h"
 #include "profile/set_bounds.h"
@@ -12,8 +14,10 @@ ProfileReport profile_model(const Module<T>& module, TensorView<const T> x, cons
   ProfileReport report = measure_runs(module, x, options);
   const Sequence<T> in{x, options.lengths};
   set_bounds_here(report, bounds_of(module, in), options.fresh_limits);
-  report.gates = gate_reports(module, in, options.threads);
+  std::vector<Advice> notes;
+  report.gates = gate_reports(module, in, options.threads, kKeptBytes, &notes);
   report.advice = advice_for(report);
+  report.advice.insert(report.advice.begin(), notes.begin(), notes.end());
   return report;
 }
 

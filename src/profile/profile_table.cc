@@ -102,8 +102,7 @@ std::string gates_text(const ProfileReport& report) {
     const double all = std::max(1.0, static_cast<double>(gate.activations));
     columns.add({plain_text(gate_name(gate)), percent_text(static_cast<double>(gate.shut) / all),
                  percent_text(static_cast<double>(gate.open) / all), text_of("%.3f", gate.mean),
-                 text_of("%.3f", gate.mean_derivative),
-                 gate.memory_steps > 0 ? text_of("%.1f steps", gate.memory_steps) : "-",
+                 text_of("%.3f", gate.mean_derivative), memory_text(gate),
                  std::to_string(gate.dead_units.size()), std::to_string(gate.stuck_units.size()),
                  histogram_text(gate.histogram)});
   }

@@ -51,6 +51,7 @@ ProfileReport healthy_report() {
   head.bound.by = "L2";
   report.parts = {part, head};
   report.gates = {healthy_gate("i"), healthy_gate("f")};
+  report.gates[1].kept_open = 1;
   report.gates[1].memory_steps = 2.5;
   return report;
 }
@@ -138,15 +139,6 @@ TEST(Advice, RowsOfLikeLengthWhereTheyDiffer) {
   EXPECT_TRUE(advice_for(report).empty());
 }
 
-TEST(Advice, AHigherBiasWhereTheForgetGateIsShut) {
-  ProfileReport report = healthy_report();
-  report.gates[1].shut = 500;
-  report.gates[1].memory_steps = 1.25;
-  report.gates[1].direction = 1;
-  expect_advice(report, "rnn l0 reverse", "bias of gate f",
-                "50 % of its activations are below 0.01: it remembers 1.2 steps");
-}
-
 TEST(Advice, LayerNormalisationWhereAGateIsSaturated) {
   ProfileReport report = healthy_report();
   report.gates[0].shut = 250;
@@ -156,29 +148,6 @@ TEST(Advice, LayerNormalisationWhereAGateIsSaturated) {
                 "50 % of activations of i are below 0.01 or above 0.99: gradients pass by 0.020 on average");
   report.is_random_data = true;
   EXPECT_NE(only(report).figure.find("(of data drawn at random)"), std::string::npos);
-}
-
-TEST(Advice, TheReluFamilyWhereTanhIsSaturated) {
-  ProfileReport report = healthy_report();
-  report.gates[0] = healthy_gate("g");
-  report.gates[0].is_tanh = true;
-  report.gates[0].open = 400;
-  report.gates[0].mean_derivative = 0.05;
-  expect_advice(report, "rnn l0", "ReLU family",
-                "42 % of activations of g are below -0.99 or above 0.99: gradients pass by 0.050 on average");
-}
-
-TEST(Advice, DeadUnitsAreNamed) {
-  ProfileReport report = healthy_report();
-  report.gates[0].dead_units = {3};
-  expect_advice(report, "rnn l0", "never open", "1 of 8 units are always below 0.01: 3");
-}
-
-TEST(Advice, StuckUnitsAreNamed) {
-  ProfileReport report = healthy_report();
-  report.gates[0].stuck_units = {0, 1, 2, 4, 5, 7};
-  expect_advice(report, "rnn l0", "do not move",
-                "6 of 8 units deviate by less than 0.001: 0, 1, 2, 4, 5, ...");
 }
 
 }  // namespace

@@ -65,7 +65,13 @@ inline GateReport sample_gate(std::size_t layer, const std::string& name, bool i
   }
   gate.mean = sum / (kUnits * kTimes);
   gate.mean_derivative = slopes / (kUnits * kTimes);
-  if (name == "forget") gate.memory_steps = 1 / (1 - gate.mean);
+  if (name == "forget") {
+    gate.kept_open = 1;
+    gate.memory_steps = 1 / (1 - gate.mean);
+    gate.memory_low = 0.6 * gate.memory_steps;
+    gate.memory_median = 0.9 * gate.memory_steps;
+    gate.memory_high = 3 * gate.memory_steps;
+  }
   gate.dead_units = {5};
   if (name == "cell") gate.stuck_units = {2, 19};
   return gate;

@@ -20,7 +20,8 @@ inline CustomCell sru(std::size_t size, double alpha = 1) {
   const auto [candidate, f_x, r_x] = split<3>(cell.matrix("weight_ih", 3 * H, x));
   const auto [f_c, r_c] = split<2>(cell.vector("weight_c", 2 * H));
   const auto [b_f, b_r] = split<2>(cell.vector("bias", 2 * H));
-  const auto f = sigmoid(f_x + b_f + f_c * c), r = sigmoid(r_x + b_r + r_c * c);
+  const auto f = sigmoid(f_x + b_f + f_c * c).named("forget");
+  const auto r = sigmoid(r_x + b_r + r_c * c).named("reset");
   const auto c_new = f * c + (1 - f) * candidate;
   cell.next(c, c_new);
   return cell.build(r * c_new + (1 - r) * (alpha * x));
@@ -33,10 +34,10 @@ inline CustomCell qrnn_fo_pooling(std::size_t hidden_size) {
   CellBuilder cell("QRNNfoPooling");
   const auto [z, pre_f, o] = split<3>(cell.input(3 * hidden_size));
   const auto c = cell.state("c", hidden_size);
-  const auto f = sigmoid(pre_f);
-  const auto c_new = f * c + (1 - f) * tanh(z);
+  const auto f = sigmoid(pre_f).named("forget");
+  const auto c_new = f * c + (1 - f) * tanh(z).named("cell");
   cell.next(c, c_new);
-  return cell.build(sigmoid(o) * c_new);
+  return cell.build(sigmoid(o).named("output") * c_new);
 }
 
 /// Independently recurrent network (Li et al. 2018):
@@ -61,7 +62,7 @@ inline CustomCell min_gru(std::size_t input_size, std::size_t hidden_size) {
   CellBuilder cell("minGRU");
   const auto x = cell.input(input_size), h = cell.state("h", H);
   const auto [pre_z, candidate] = split<2>(cell.matrix("weight_ih", 2 * H, x) + cell.vector("bias", 2 * H));
-  const auto z = sigmoid(pre_z);
+  const auto z = sigmoid(pre_z).named("update");
   const auto h_new = (1 - z) * h + z * candidate;
   cell.next(h, h_new);
   return cell.build(h_new);
@@ -76,7 +77,7 @@ inline CustomCell min_lstm(std::size_t input_size, std::size_t hidden_size) {
   const auto x = cell.input(input_size), h = cell.state("h", H);
   const auto [pre_f, pre_i, candidate] =
       split<3>(cell.matrix("weight_ih", 3 * H, x) + cell.vector("bias", 3 * H));
-  const auto f = sigmoid(pre_f), i = sigmoid(pre_i);
+  const auto f = sigmoid(pre_f).named("forget"), i = sigmoid(pre_i).named("input");
   const auto h_new = f / (f + i) * h + i / (f + i) * candidate;
   cell.next(h, h_new);
   return cell.build(h_new);

@@ -19,8 +19,8 @@ inline CustomCell gru(std::size_t input_size, std::size_t hidden_size) {
   const auto x = cell.input(input_size), h = cell.state("h", H);
   const auto [r_x, z_x, n_x] = split<3>(cell.matrix("weight_ih", 3 * H, x) + cell.vector("bias_ih", 3 * H));
   const auto [r_h, z_h, n_h] = split<3>(cell.matrix("weight_hh", 3 * H, h) + cell.vector("bias_hh", 3 * H));
-  const auto z = sigmoid(z_x + z_h);
-  const auto n = tanh(n_x + sigmoid(r_x + r_h) * n_h);
+  const auto r = sigmoid(r_x + r_h).named("reset"), z = sigmoid(z_x + z_h).named("update");
+  const auto n = tanh(n_x + r * n_h).named("new");
   const auto h_new = z * h + (1 - z) * n;
   cell.next(h, h_new);
   return cell.build(h_new);
@@ -37,8 +37,8 @@ inline CustomCell gru_reset_before(std::size_t input_size, std::size_t hidden_si
     return split<3>(of_x + cell.matrix("weight_hh", 3 * H, a) + cell.vector("bias_hh", 3 * H));
   };
   const auto gates = of(h);
-  const auto r = sigmoid(gates[0]), z = sigmoid(gates[1]);
-  const auto n = tanh(of(r * h)[2]);  // only the rows of n are computed
+  const auto r = sigmoid(gates[0]).named("reset"), z = sigmoid(gates[1]).named("update");
+  const auto n = tanh(of(r * h)[2]).named("new");  // only the rows of n are computed
   const auto h_new = z * h + (1 - z) * n;
   cell.next(h, h_new);
   return cell.build(h_new);
@@ -52,8 +52,8 @@ inline CustomCell mgu(std::size_t input_size, std::size_t hidden_size) {
   CellBuilder cell("MGU");
   const auto x = cell.input(input_size), h = cell.state("h", H);
   const auto of_x = cell.matrix("weight_ih", 2 * H, x) + cell.vector("bias", 2 * H);
-  const auto f = sigmoid(split<2>(of_x + cell.matrix("weight_hh", 2 * H, h))[0]);
-  const auto n = tanh(split<2>(of_x + cell.matrix("weight_hh", 2 * H, f * h))[1]);
+  const auto f = sigmoid(split<2>(of_x + cell.matrix("weight_hh", 2 * H, h))[0]).named("forget");
+  const auto n = tanh(split<2>(of_x + cell.matrix("weight_hh", 2 * H, f * h))[1]).named("new");
   const auto h_new = (1 - f) * h + f * n;
   cell.next(h, h_new);
   return cell.build(h_new);
@@ -69,7 +69,7 @@ inline CustomCell li_gru(std::size_t input_size, std::size_t hidden_size) {
   const auto x = cell.input(input_size), h = cell.state("h", H);
   const auto [pre_z, n] = split<2>(cell.matrix("weight_ih", 2 * H, x) + cell.matrix("weight_hh", 2 * H, h) +
                                    cell.vector("bias", 2 * H));
-  const auto z = sigmoid(pre_z);
+  const auto z = sigmoid(pre_z).named("update");
   const auto h_new = z * h + (1 - z) * relu(n);
   cell.next(h, h_new);
   return cell.build(h_new);

@@ -19,8 +19,8 @@ inline CustomCell highway(std::size_t size) {
   const auto x = cell.input(size);
   const auto [candidate, pre_t] =
       split<2>(cell.matrix("weight_ih", 2 * size, x) + cell.vector("bias", 2 * size));
-  const auto t = sigmoid(pre_t);
-  return cell.build(t * tanh(candidate) + (1 - t) * x);
+  const auto t = sigmoid(pre_t).named("transform");
+  return cell.build(t * tanh(candidate).named("new") + (1 - t) * x);
 }
 
 /// Recurrent highway network (Zilly et al. 2017): a step is `depth` highway layers, d = 1 to depth, of which
@@ -38,8 +38,8 @@ inline CustomCell recurrent_highway(std::size_t input_size, std::size_t hidden_s
     const std::string number = std::to_string(d);
     const auto of_s = cell.matrix("weight_hh_" + number, 2 * H, s) + cell.vector("bias_" + number, 2 * H);
     const auto [candidate, pre_t] = split<2>(d == 1 ? cell.matrix("weight_ih", 2 * H, x) + of_s : of_s);
-    const auto t = sigmoid(pre_t);
-    s = t * tanh(candidate) + (1 - t) * s;
+    const auto t = sigmoid(pre_t).named("transform_" + number);
+    s = t * tanh(candidate).named("new_" + number) + (1 - t) * s;
   }
   cell.next(state, s);
   return cell.build(s);

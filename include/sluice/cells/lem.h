@@ -21,10 +21,10 @@ inline CustomCell lem(std::size_t input_size, std::size_t hidden_size, double dt
   const auto of_x = cell.matrix("weight_ih", 4 * H, x) + cell.vector("bias", 4 * H);
   const auto [pre_dt_z, pre_dt_y, pre_z] =
       split<3>(slice(of_x, 0, 3 * H) + cell.matrix("weight_hh", 3 * H, y));
-  const auto dt_z = dt * sigmoid(pre_dt_z), dt_y = dt * sigmoid(pre_dt_y);
-  const auto z_new = (1 - dt_z) * z + dt_z * tanh(pre_z);
+  const auto dt_z = dt * sigmoid(pre_dt_z).named("time_z"), dt_y = dt * sigmoid(pre_dt_y).named("time_y");
+  const auto z_new = (1 - dt_z) * z + dt_z * tanh(pre_z).named("new_z");
   const auto pre_y = slice(of_x, 3 * H, H) + cell.matrix("weight_zh", H, z_new);
-  const auto y_new = (1 - dt_y) * y + dt_y * tanh(pre_y);
+  const auto y_new = (1 - dt_y) * y + dt_y * tanh(pre_y).named("new_y");
   cell.next(y, y_new);
   cell.next(z, z_new);
   return cell.build(y_new);

@@ -18,8 +18,10 @@ inline CustomCell lstm(std::size_t input_size, std::size_t hidden_size) {
   const auto x = cell.input(input_size), h = cell.state("h", H), c = cell.state("c", H);
   const auto [i, f, g, o] = split<4>(cell.matrix("weight_ih", 4 * H, x) + cell.matrix("weight_hh", 4 * H, h) +
                                      cell.vector("bias_ih", 4 * H) + cell.vector("bias_hh", 4 * H));
-  const auto c_new = sigmoid(f) * c + sigmoid(i) * tanh(g);
-  const auto h_new = sigmoid(o) * tanh(c_new);
+  const auto input = sigmoid(i).named("input"), forget = sigmoid(f).named("forget");
+  const auto candidate = tanh(g).named("cell"), output = sigmoid(o).named("output");
+  const auto c_new = forget * c + input * candidate;
+  const auto h_new = output * tanh(c_new);
   cell.next(h, h_new);
   cell.next(c, c_new);
   return cell.build(h_new);
@@ -35,8 +37,10 @@ inline CustomCell lstmp(std::size_t input_size, std::size_t hidden_size, std::si
   const auto x = cell.input(input_size), h = cell.state("h", P), c = cell.state("c", H);
   const auto [i, f, g, o] = split<4>(cell.matrix("weight_ih", 4 * H, x) + cell.matrix("weight_hh", 4 * H, h) +
                                      cell.vector("bias_ih", 4 * H) + cell.vector("bias_hh", 4 * H));
-  const auto c_new = sigmoid(f) * c + sigmoid(i) * tanh(g);
-  const auto h_new = cell.matrix("weight_hr", P, sigmoid(o) * tanh(c_new));
+  const auto input = sigmoid(i).named("input"), forget = sigmoid(f).named("forget");
+  const auto candidate = tanh(g).named("cell"), output = sigmoid(o).named("output");
+  const auto c_new = forget * c + input * candidate;
+  const auto h_new = cell.matrix("weight_hr", P, output * tanh(c_new));
   cell.next(h, h_new);
   cell.next(c, c_new);
   return cell.build(h_new);
@@ -54,8 +58,9 @@ inline CustomCell peephole_lstm(std::size_t input_size, std::size_t hidden_size)
   const auto [i, f, g, o] = split<4>(cell.matrix("weight_ih", 4 * H, x) + cell.matrix("weight_hh", 4 * H, h) +
                                      cell.vector("bias", 4 * H));
   const auto [p_i, p_f, p_o] = split<3>(cell.vector("peephole", 3 * H));
-  const auto c_new = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * tanh(g);
-  const auto h_new = sigmoid(o + p_o * c_new) * tanh(c_new);
+  const auto input = sigmoid(i + p_i * c).named("input"), forget = sigmoid(f + p_f * c).named("forget");
+  const auto c_new = forget * c + input * tanh(g).named("cell");
+  const auto h_new = sigmoid(o + p_o * c_new).named("output") * tanh(c_new);
   cell.next(h, h_new);
   cell.next(c, c_new);
   return cell.build(h_new);
@@ -72,9 +77,9 @@ inline CustomCell cifg(std::size_t input_size, std::size_t hidden_size) {
   const auto [pre_i, g, o] = split<3>(cell.matrix("weight_ih", 3 * H, x) +
                                       cell.matrix("weight_hh", 3 * H, h) + cell.vector("bias", 3 * H));
   const auto [p_i, p_o] = split<2>(cell.vector("peephole", 2 * H));
-  const auto i = sigmoid(pre_i + p_i * c);
-  const auto c_new = (1 - i) * c + i * tanh(g);
-  const auto h_new = sigmoid(o + p_o * c_new) * tanh(c_new);
+  const auto i = sigmoid(pre_i + p_i * c).named("input");
+  const auto c_new = (1 - i) * c + i * tanh(g).named("cell");
+  const auto h_new = sigmoid(o + p_o * c_new).named("output") * tanh(c_new);
   cell.next(h, h_new);
   cell.next(c, c_new);
   return cell.build(h_new);
@@ -99,8 +104,11 @@ inline CustomCell layer_norm_lstm(std::size_t input_size, std::size_t hidden_siz
     return layer_norm(wx[k], gain_x[k], 0) + layer_norm(uh[k], gain_h[k], bias[k]);
   };
   const auto i = gate(0), f = gate(1), g = gate(2), o = gate(3);
-  const auto c_new = sigmoid(f) * c + sigmoid(i) * tanh(g);
-  const auto h_new = sigmoid(o) * tanh(layer_norm(c_new, cell.vector("gain_c", H), cell.vector("bias_c", H)));
+  const auto input = sigmoid(i).named("input"), forget = sigmoid(f).named("forget");
+  const auto candidate = tanh(g).named("cell"), output = sigmoid(o).named("output");
+  const auto c_new = forget * c + input * candidate;
+  const auto squashed = tanh(layer_norm(c_new, cell.vector("gain_c", H), cell.vector("bias_c", H)));
+  const auto h_new = output * squashed.named("squashed");
   cell.next(h, h_new);
   cell.next(c, c_new);
   return cell.build(h_new);
@@ -119,7 +127,7 @@ enum class ForgetGate { kSigmoid, kExp };
 /// i~ where n is 0, nothing having been seen, so that n' is 1 there whatever i~ is; and f, which only there
 /// could be more, is at most 1.
 inline CustomCell slstm(std::size_t input_size, std::size_t hidden_size,
-                        ForgetGate forget = ForgetGate::kSigmoid) {
+                        ForgetGate forget_gate = ForgetGate::kSigmoid) {
   const std::size_t H = hidden_size;
   CellBuilder cell("sLSTM");
   const auto x = cell.input(input_size), h = cell.state("h", H), c = cell.state("c", H);
@@ -127,12 +135,12 @@ inline CustomCell slstm(std::size_t input_size, std::size_t hidden_size,
   const auto [i, f, z, o] = split<4>(cell.matrix("weight_ih", 4 * H, x) + cell.matrix("weight_hh", 4 * H, h) +
                                      cell.vector("bias", 4 * H));
   // log(sigmoid(f)), finite for any f.
-  const auto log_f = forget == ForgetGate::kExp ? f : min(f, 0) - log(1 + exp(-abs(f)));
+  const auto log_f = forget_gate == ForgetGate::kExp ? f : min(f, 0) - log(1 + exp(-abs(f)));
   const auto m_new = select(n > 0, max(log_f + m, i), i);
-  const auto input_gate = exp(i - m_new), forget_gate = exp(min(log_f + m - m_new, 0));
-  const auto c_new = forget_gate * c + input_gate * tanh(z);
-  const auto n_new = forget_gate * n + input_gate;
-  const auto h_new = sigmoid(o) * (c_new / n_new);
+  const auto input = exp(i - m_new).named("input"), forget = exp(min(log_f + m - m_new, 0)).named("forget");
+  const auto c_new = forget * c + input * tanh(z).named("cell");
+  const auto n_new = forget * n + input;
+  const auto h_new = sigmoid(o).named("output") * (c_new / n_new);
   cell.next(h, h_new);
   cell.next(c, c_new);
   cell.next(n, n_new);
