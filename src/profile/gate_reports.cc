@@ -18,7 +18,7 @@
 #include "sluice/layers.h"
 #include "sluice/parameters.h"
 #include "sluice/random.h"
-#include "sluice/recurrent.h"
+#include "sluice/recurrent_module.h"
 #include "sluice/tape.h"
 
 namespace sluice {
@@ -27,11 +27,8 @@ namespace {
 // The network that a module is, or null.
 template <class T>
 const RecurrentNet<T>* net_of(const Module<T>& module) {
-  if (const auto* lstm = dynamic_cast<const LSTM<T>*>(&module)) return &lstm->net();
-  if (const auto* gru = dynamic_cast<const GRU<T>*>(&module)) return &gru->net();
-  if (const auto* rnn = dynamic_cast<const RNN<T>*>(&module)) return &rnn->net();
-  if (const auto* custom = dynamic_cast<const Recurrent<T>*>(&module)) return &custom->net();
-  return nullptr;
+  const auto* recurrent = dynamic_cast<const RecurrentModule<T>*>(&module);
+  return recurrent != nullptr ? &recurrent->net() : nullptr;
 }
 
 // Runs a model as run() does, and reports on each recurrent module that it meets.
