@@ -174,9 +174,10 @@ def make_profile():
     bound = {"bound_seconds": 1e-5, "bound_by": "L2", "share_of_bound": 0.5, "flops": 1e5, "bytes": 1e4}
     part = dict(bound, name="rnn", type="LSTM", seconds_per_run={"min": 2e-5, "median": 3e-5},
                 phases=dict.fromkeys(["input", "recurrent", "gates", "waiting", "other"], 1e-6),
-                gates_per_second=1e9, ns_per_gate=1, elements_per_cycle=0.5, parts=[])
+                gates_per_second=1e9, ns_per_gate=1, elements_per_cycle=0.5, threads=1, parts=[])
     gate = {"module": "rnn", "layer": 0, "direction": 1, "gate": "forget", "is_tanh": False, "activations": 8, "shut": 1,
-            "open": 2, "mean": 0.5, "mean_derivative": 0.1, "memory_steps": 2, "histogram": [4, 4],
+            "open": 2, "mean": 0.5, "mean_derivative": 0.1, "memory_steps": 2, "memory_low": 1,
+            "memory_median": 2, "memory_high": 4, "kept_shut": 0, "kept_open": 1, "histogram": [4, 4],
             "unit_mean": [0.5, None], "unit_deviation": [0.1, 0], "unit_shut": [0, 1], "unit_open": [1, 0],
             "dead_units": [1], "stuck_units": [], "heat": [[0, 0.5], [1, None]]}
     report = dict(bound, schema=1, model="m", dtype="float32", steps=4, batch=1, input_size=2, longest=4, valid_share=1,
