@@ -3,11 +3,12 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <thread>
+
+#include "core/starved_teams.h"
 
 namespace sluice {
 
@@ -26,9 +27,9 @@ std::int64_t spin_until(const Done& is_done) noexcept {
     asm volatile("yield");
 #endif
   }
-  const auto start = std::chrono::steady_clock::now();
+  const std::int64_t start = steady_now_ns();
   while (!is_done()) std::this_thread::yield();
-  return std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count();
+  return steady_now_ns() - start;
 }
 
 /// Threads that call `wait` go on when `size` of them have; what each wrote before, all see after.
@@ -61,7 +62,7 @@ class SpinBarrier {
 class StepTeam {
  public:
   StepTeam(std::size_t size, bool can_part) noexcept
-      : barrier_(size), size_(static_cast<double>(size)), can_part_(can_part && size > 1) {}
+      : barrier_(size), size_(size), can_part_(can_part && size > 1) {}
 
   /// At the beginning of step `step`, counted from 0: false once the first does the rest alone. The same
   /// answer for all of them.
@@ -72,29 +73,26 @@ class StepTeam {
   /// In or at the end of step `step`.
   void meet(std::size_t step, bool is_first) noexcept {
     // Said before the meeting, the others know it when they begin the next step.
-    if (is_first && can_part_ && has_waited_in_vain()) {
+    if (is_first && can_part_ && waited_ns() > kPatienceNs &&
+        have_waited_in_vain(size_, waited_ns(), steady_now_ns() - start_)) {
       alone_from_.store(step + 1, std::memory_order_relaxed);
     }
     const std::int64_t waited = barrier_.wait();
     if (waited > 0) waited_ns_.fetch_add(waited, std::memory_order_relaxed);
   }
 
+  /// All of them together, beyond a bounded spin.
+  std::int64_t waited_ns() const noexcept { return waited_ns_.load(std::memory_order_relaxed); }
+
  private:
-  // With one of n threads starved, the n - 1 others wait for a share f of the time, and one alone needs
-  // n (1 - f) of it.
-  bool has_waited_in_vain() const noexcept {
-    constexpr std::int64_t kPatienceNs = 200'000;  // more than an uneven split costs, less than a time slice
-    const std::int64_t waited = waited_ns_.load(std::memory_order_relaxed);
-    if (waited < kPatienceNs) return false;
-    const std::chrono::nanoseconds elapsed = std::chrono::steady_clock::now() - start_;
-    return static_cast<double>(waited) > static_cast<double>(elapsed.count()) * (size_ - 1) * (1 - 1 / size_);
-  }
+  // More than an uneven split costs, less than a time slice.
+  static constexpr std::int64_t kPatienceNs = 200'000;
 
   SpinBarrier barrier_;
-  double size_;
+  std::size_t size_;
   bool can_part_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::atomic<std::int64_t> waited_ns_{0};  // of all
+  std::int64_t start_ = steady_now_ns();
+  std::atomic<std::int64_t> waited_ns_{0};
   std::atomic<std::size_t> alone_from_{std::numeric_limits<std::size_t>::max()};
 };
 
@@ -103,8 +101,9 @@ class StepTeam {
 class alignas(64) SpinCounter {
  public:
   void set(std::size_t count) noexcept { count_.store(count, std::memory_order_release); }
-  void wait_for(std::size_t count) const noexcept {
-    spin_until([&] { return count_.load(std::memory_order_acquire) >= count; });
+  /// Returns what spin_until does.
+  std::int64_t wait_for(std::size_t count) const noexcept {
+    return spin_until([&] { return count_.load(std::memory_order_acquire) >= count; });
   }
 
  private:

@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
+
+#include "core/starved_teams.h"
 
 namespace sluice {
 
@@ -32,7 +33,8 @@ class BusyThreads {
   static int callers() noexcept {
     const std::int64_t calls = met().load(std::memory_order_relaxed);
     if (calls <= 1) return 1;
-    if (now_ns() - met_at().load(std::memory_order_relaxed) < kMemoryNs) return static_cast<int>(calls);
+    if (steady_now_ns() - met_at().load(std::memory_order_relaxed) < kMemoryNs)
+      return static_cast<int>(calls);
     met().store(1, std::memory_order_relaxed);
     return 1;
   }
@@ -44,10 +46,7 @@ class BusyThreads {
   static void note_meeting(std::int64_t calls) noexcept {
     if (calls < callers()) return;
     met().store(calls, std::memory_order_relaxed);
-    met_at().store(now_ns(), std::memory_order_relaxed);
-  }
-  static std::int64_t now_ns() noexcept {
-    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+    met_at().store(steady_now_ns(), std::memory_order_relaxed);
   }
   // kCall for each call, and its threads.
   static std::atomic<std::int64_t>& state() noexcept {
@@ -66,14 +65,21 @@ class BusyThreads {
   std::int64_t here_;
 };
 
-/// Threads that a call may use: at most `requested` (0: what OpenMP would take, OMP_NUM_THREADS), never more
-/// than there are processors that no other call uses, nor than its share of them where calls have met of
-/// late, and one inside somebody else's parallel region, so that teams never nest.
+/// Threads that a call may ask for: `requested` (0: what OpenMP would take, OMP_NUM_THREADS), and no more
+/// than there are processors.
+inline int most_threads(int requested) noexcept {
+  if (requested == 1) return 1;  // a call for one thread asks OpenMP nothing
+  return std::max(std::min(requested > 0 ? requested : omp_get_max_threads(), omp_get_num_procs()), 1);
+}
+
+/// Threads that a call may use now: of most_threads(requested) never more than there are processors that no
+/// other call uses, nor than its share of them where calls have met of late; one where teams have waited in
+/// vain of late, and one inside somebody else's parallel region, so that teams never nest.
 inline int thread_limit(int requested) noexcept {
-  if (requested == 1 || omp_in_parallel()) return 1;  // a call for one thread asks OpenMP nothing
+  if (requested == 1 || omp_in_parallel() || StarvedTeams::are_to_be_feared()) return 1;
   const int processors = omp_get_num_procs();
-  const int most = std::min({requested > 0 ? requested : omp_get_max_threads(),
-                             processors - BusyThreads::total(), processors / BusyThreads::callers()});
+  const int most = std::min(
+      {most_threads(requested), processors - BusyThreads::total(), processors / BusyThreads::callers()});
   return std::max(most, 1);
 }
 
@@ -82,8 +88,14 @@ inline int thread_limit(int requested) noexcept {
 template <class Body>
 [[gnu::noinline]] void run_ranges_in_team(std::size_t n, std::size_t ranges, const Body& body) {
   const BusyThreads busy(ranges);
+  TeamWatch watch(ranges);
 #pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(ranges))
-  for (std::size_t i = 0; i < ranges; ++i) body(n * i / ranges, n * (i + 1) / ranges);
+  for (std::size_t i = 0; i < ranges; ++i) {
+    body(n * i / ranges, n * (i + 1) / ranges);
+    watch.end_thread();
+  }
+  const std::int64_t took = watch.time_in_vain();
+  if (took > 0) StarvedTeams::add(took);
 }
 
 /// Calls body(begin, end) over [0, n) in contiguous ranges, one a thread, each of at least `grain` items.

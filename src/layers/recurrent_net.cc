@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <utility>
 
 #include "core/check.h"
@@ -283,15 +282,18 @@ void RecurrentNet<T>::run_cells(std::span<const PackedCell<T>> cells, const Recu
   }
   const BusyThreads busy(plan.threads());
   RecurrentRun<T> run(cells, options_.directions(), work, plan);
-  if (!is_verbose()) {
-    run.run();
-    return;
-  }
-  const auto start = std::chrono::steady_clock::now();
+  const std::int64_t start = is_verbose() ? steady_now_ns() : 0;
   run.run();
-  const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
-  print_verbose(std::string(options_.type) + "::forward", cells_[0].kernels().target, sizes, plan,
-                took.count());
+  if (is_verbose()) {
+    print_verbose(std::string(options_.type) + "::forward", cells_[0].kernels().target, sizes, plan,
+                  static_cast<double>(steady_now_ns() - start));
+  }
+  // Rows of unlike lengths wait, too, but that the plan knows.
+  constexpr double kFarAbovePlan = 3;
+  const std::int64_t took = run.time_in_vain();
+  if (took > 0 && static_cast<double>(took) > kFarAbovePlan * recurrent_cost_ns(sizes, plan)) {
+    StarvedTeams::add(took);
+  }
 }
 
 // What a record holds of every call.

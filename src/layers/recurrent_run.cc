@@ -150,15 +150,20 @@ void RecurrentRun<T>::run_alone() noexcept {
 
 template <class T>
 void RecurrentRun<T>::run_team() noexcept {
+  TeamWatch watch(workers_.size());
 #pragma omp parallel num_threads(static_cast <int>(workers_.size()))
   {
     const auto thread = static_cast<std::size_t>(omp_get_thread_num());
     if (static_cast<std::size_t>(omp_get_num_threads()) == workers_.size()) {
       run_worker(workers_[thread]);
+      watch.add_waiting(workers_[thread].waited_ns);
     } else if (thread == 0) {
       run_alone();
     }
+    watch.end_thread();
   }
+  for (const auto& team : teams_) watch.add_waiting(team->waited_ns());
+  time_in_vain_ = watch.time_in_vain();
 }
 
 template <class T>
@@ -180,7 +185,7 @@ void RecurrentRun<T>::run_worker(Worker& worker) noexcept {
     }
     if (!is_done) break;
     if (worker.layer_barrier != nullptr) {
-      worker.layer_barrier->wait();
+      worker.waited_ns += worker.layer_barrier->wait();
       if (worker.clock.is_on()) worker.clock.lap(Phase::kWaiting);
     }
   }
@@ -324,7 +329,7 @@ void RecurrentRun<T>::wait_for_layer_below(Worker& worker, const Walk& walk, std
                                            std::size_t last_step) const noexcept {
   if (walk.layer == 0 || step % wave_steps_ != 0) return;
   if (worker.clock.is_on()) worker.clock.end_steps();
-  worker.group->done[walk.layer - 1].wait_for(std::min(step + wave_steps_, last_step));
+  worker.waited_ns += worker.group->done[walk.layer - 1].wait_for(std::min(step + wave_steps_, last_step));
   if (worker.clock.is_on()) worker.clock.lap(Phase::kWaiting);
 }
 

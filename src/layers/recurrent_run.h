@@ -41,6 +41,8 @@ class RecurrentRun {
   RecurrentRun(std::span<const PackedCell<T>> cells, std::size_t directions, const RecurrentCall<T>& call,
                const RecurrentPlan& plan);
   void run() noexcept;
+  /// Of the run that is over (TeamWatch).
+  std::int64_t time_in_vain() const noexcept { return time_in_vain_; }
 
  private:
   // Rows of one batch group in order of falling length, so that those still running at a step come first.
@@ -57,6 +59,7 @@ class RecurrentRun {
     Group* group = nullptr;
     SpinBarrier* layer_barrier = nullptr;  // all threads of the group, where directions go side by side
     StepTeam* team = nullptr;              // those that share the units of the same directions
+    std::int64_t waited_ns = 0;            // for others than those, beyond a bounded spin
     std::size_t first_direction = 0;
     std::size_t last_direction = 0;  // one past
     std::size_t layer_group = 0;     // of layer_groups
@@ -117,6 +120,7 @@ class RecurrentRun {
   std::vector<std::unique_ptr<SpinBarrier>> barriers_;
   std::vector<std::unique_ptr<StepTeam>> teams_;
   std::vector<Worker> workers_;
+  std::int64_t time_in_vain_ = 0;
   std::vector<Worker> alone_;  // one a group: what one thread does where OpenMP gives fewer than planned
 };
 

@@ -134,7 +134,7 @@ PartReport report_of(const Part& part, std::size_t middle_run, double cycles_a_s
 void measure(ProfileReport& report, Profiler& profiler, const std::function<void()>& run,
              const MeasureOptions& options) {
   if (options.repeat == 0) throw Error("repeat is 0, expected at least 1");
-  report.threads = thread_limit(options.threads);
+  report.threads = most_threads(options.threads);
   report.repeat = options.repeat;
   report.machine.target = active_target();
   const auto times_of = [&](std::size_t times) {

@@ -127,7 +127,7 @@ void try_advice(ProfileReport& report, const Module<T>& module, const Sequence<T
   const auto run_of = [&](const Sequence<T>& data, int threads) {
     return [&module, &data, threads] { static_cast<void>(module.run(data, {.threads = threads})); };
   };
-  const int most = thread_limit(std::numeric_limits<int>::max());
+  const int most = most_threads(std::numeric_limits<int>::max());
   std::vector<Trial> trials;
   std::vector<std::function<void()>> runs;
   for (const int threads : threads_to_try(report.threads, most)) {
