@@ -50,7 +50,8 @@ std::optional<Advice> more_rows(const ProfileReport& report, const PartReport& p
                                "longer than the arithmetic",
                                part.bound.flops / std::max(part.bound.bytes, 1.0), part.bound.by.c_str())};
   }
-  if (part.share_of_bound >= kNearBound) return std::nullopt;
+  // 0: rows without steps have no bound.
+  if (part.share_of_bound == 0 || part.share_of_bound >= kNearBound) return std::nullopt;
   return Advice{.where = part.name,
                 .what = "run more rows at once",
                 .figure = rows + print("%.0f %% of the bound, since each step waits for the one before, and "
@@ -72,17 +73,17 @@ std::optional<Advice> narrower_weights(const ProfileReport& report, const PartRe
 }
 
 // What threads do besides waiting is what one would have to do, or less.
-std::optional<Advice> fewer_threads(const ProfileReport& report, const PartReport& part) {
+std::optional<Advice> fewer_threads(const PartReport& part) {
   const double all = std::accumulate(part.phases.begin(), part.phases.end(), 0.0);
   const double waiting = part.phases[static_cast<std::size_t>(Phase::kWaiting)];
-  const double at_work = report.threads * (all - waiting);
-  if (report.threads == 1 || at_work >= all) return std::nullopt;
+  const double at_work = static_cast<double>(part.threads) * (all - waiting);
+  if (part.threads <= 1 || at_work >= all) return std::nullopt;
   return Advice{
       .where = part.name,
       .what = "use one thread",
-      .figure = print("%d threads wait for each other %.0f %% of their time: what they do meanwhile "
+      .figure = print("%zu threads wait for each other %.0f %% of their time: what they do meanwhile "
                       "would take one of them %.2f times as long",
-                      report.threads, 100 * waiting / all, at_work / all)};
+                      part.threads, 100 * waiting / all, at_work / all)};
 }
 
 std::optional<Advice> streams(const ProfileReport& report) {
@@ -121,7 +122,7 @@ std::vector<Advice> advice_for(const ProfileReport& report) {
   for (const PartReport& part : report.parts) {
     add(more_rows(report, part));
     add(narrower_weights(report, part));
-    add(fewer_threads(report, part));
+    add(fewer_threads(part));
   }
   for (const GateReport& gate : report.gates) {
     for (Advice& one : gate_advice(gate)) {

@@ -90,6 +90,8 @@ std::size_t threads_taken(const ProfileReport& report) {
   return most > 0 ? most : static_cast<std::size_t>(report.threads);
 }
 
+double share_of_limits(const ProfileReport& report) { return report.dtype == "float64" ? 0.5 : 1; }
+
 std::string conditions_text(const ProfileReport& report) {
   std::string text = report.dtype + ", ";
   if (report.input_size > 0) {

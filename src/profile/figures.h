@@ -33,6 +33,9 @@ std::string memory_text(const GateReport& gate);
 std::string counted(std::size_t n, std::string_view what);
 /// The most threads that a recurrent layer took, or all that there were where none was counted.
 std::size_t threads_taken(const ProfileReport& report);
+/// What its arithmetic and gates reach of a machine's limits, which are those of float32: vectors hold half
+/// as many float64.
+double share_of_limits(const ProfileReport& report);
 /// "float32, 100 steps of 1 row of 64 features, 1 thread, 20 runs"; parts of a program have no shape. "1 of 2
 /// threads in recurrent layers" where these took less than they could.
 std::string conditions_text(const ProfileReport& report);

@@ -136,6 +136,8 @@ Roofline roofline_of(const MachineLimits& machine, const std::vector<Dot>& dots,
           machine.flops * 2};
 }
 
+constexpr double kLabelFrom = 24;  // along a line, so that its name does not touch the axis
+
 // Bandwidths as lines up to the peak, named along the line where there is room.
 void draw_roofs(const MachineLimits& machine, const Roofline& plot, SvgElements& svg) {
   const auto& [left, right, top, bottom, low_x, high_x, low_y, high_y, x, y] = plot;
@@ -155,10 +157,10 @@ void draw_roofs(const MachineLimits& machine, const Roofline& plot, SvgElements&
     named_at = x(reaches);
     const std::string name = level.name + " " + rate_text(level.bytes_per_second, "B/s");
     const double length = std::hypot(x(reaches) - x(from), begins - y(machine.flops));
-    if (length < width_of(name) + 12) continue;
-    svg << "  <text transform=\"translate(" << x(from) + 14 * std::cos(angle) + 4 * std::sin(angle) << ' '
-        << begins + 14 * std::sin(angle) - 4 * std::cos(angle) << ") rotate(" << angle * 180 / M_PI << ")\">"
-        << xml_text(name) << "</text>\n";
+    if (length < width_of(name) + kLabelFrom) continue;
+    svg << "  <text transform=\"translate(" << x(from) + kLabelFrom * std::cos(angle) + 4 * std::sin(angle)
+        << ' ' << begins + kLabelFrom * std::sin(angle) - 4 * std::cos(angle) << ") rotate("
+        << angle * 180 / M_PI << ")\">" << xml_text(name) << "</text>\n";
   }
   svg.line("roof", x(std::min(std::max(ridge, low_x), high_x)), y(machine.flops), right, y(machine.flops));
   svg.text(right, y(machine.flops) - 6, kAnchorEnd, rate_text(machine.flops, "FLOP/s"));
@@ -194,10 +196,12 @@ std::string roofline_picture(const ProfileReport& report, double width) {
   const std::vector<Dot> dots = roofline_dots(report);
   if (!can_be_drawn(report.machine.flops) || dots.empty()) return "";
   const double height = width < 500 ? 320 : 360;
-  const Roofline plot = roofline_of(report.machine, dots, width, height);
+  MachineLimits machine = report.machine;
+  machine.flops *= share_of_limits(report);
+  const Roofline plot = roofline_of(machine, dots, width, height);
   SvgElements svg;
   draw_axes(plot, width < 500, svg);
-  draw_roofs(report.machine, plot, svg);
+  draw_roofs(machine, plot, svg);
   std::vector<double> places;
   places.reserve(dots.size());
   for (const Dot& dot : dots) places.push_back(plot.y(dot.y));

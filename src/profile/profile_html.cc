@@ -161,14 +161,15 @@ std::string times_of(const ProfileReport& report) {
                 rows);
   rows.clear();
   const MachineLimits& machine = report.machine;
+  const double share = share_of_limits(report);
   for (const MachineLimits::Level& level : machine.levels) {
     rows.push_back({level.name, level.bytes == 0 ? "-" : bytes_text(static_cast<double>(level.bytes)),
                     rate_text(level.bytes_per_second, "B/s")});
   }
-  if (machine.flops > 0) rows.push_back({"multiply-adds", "-", rate_text(machine.flops, "FLOP/s")});
+  if (machine.flops > 0) rows.push_back({"multiply-adds", "-", rate_text(share * machine.flops, "FLOP/s")});
   if (machine.sigmoid_per_second > 0) {
-    rows.push_back({"sigmoid by itself", "-", rate_text(machine.sigmoid_per_second, "/s")});
-    rows.push_back({"tanh by itself", "-", rate_text(machine.tanh_per_second, "/s")});
+    rows.push_back({"sigmoid by itself", "-", rate_text(share * machine.sigmoid_per_second, "/s")});
+    rows.push_back({"tanh by itself", "-", rate_text(share * machine.tanh_per_second, "/s")});
   }
   if (!rows.empty()) {
     html += table("What this machine can do, measured on " + std::to_string(machine.threads) +
@@ -233,7 +234,7 @@ std::string gates_of(const ProfileReport& report) {
   }
   html += "</div>\n" + table(
                            "Gates: shares below 0.01 (-0.99) and above 0.99, mean value and slope, memory of "
-                           "forget gates, units that are dead or stuck",
+                           "gates that keep a state, units that are dead or stuck",
                            {"gate", "shut", "open", "mean", "slope", "memory", "dead units", "stuck units"},
                            rows);
   return html + "</section>\n";

@@ -16,11 +16,12 @@ std::string styled(std::string_view text, const char* style, bool with_color) {
 
 constexpr const char* kBold = "\x1b[1m";
 
-std::string machine_text(const MachineLimits& machine) {
+std::string machine_text(const ProfileReport& report) {
+  const MachineLimits& machine = report.machine;
   if (machine.flops <= 0) return "";
   std::string text = "  this machine, " + machine.target + ", " +
                      counted(static_cast<std::size_t>(machine.threads), "thread") + ": " +
-                     rate_text(machine.flops, "FLOP/s");
+                     rate_text(share_of_limits(report) * machine.flops, "FLOP/s");
   for (const MachineLimits::Level& level : machine.levels) {
     text += ", " + plain_text(level.name) + " " + rate_text(level.bytes_per_second, "B/s");
   }
@@ -67,11 +68,11 @@ std::string throughput_text(const ProfileReport& report) {
                  text_of("%.3f ns", part.ns_per_gate), text_of("%.2f", part.elements_per_cycle)});
   });
   if (!has_any) return "";
-  // On as many threads, to stand beside them.
+  // On as many threads and in the same type, to stand beside them.
   const std::size_t threads = threads_taken(report);
   const auto alone = [&](const std::string& name, double per_second) {
     if (per_second <= 0) return;
-    per_second *= static_cast<double>(threads) / report.machine.threads;
+    per_second *= share_of_limits(report) * static_cast<double>(threads) / report.machine.threads;
     columns.add({name + " by itself, " + counted(threads, "thread"), rate_text(per_second, ""),
                  text_of("%.3f ns", 1e9 / per_second), ""});
   };
@@ -128,7 +129,7 @@ std::string profile_table(const ProfileReport& report, bool with_color) {
     text += std::string("  ") + percent_text(report.share_of_bound) + " of the bound, " +
             seconds_text(report.bound.seconds) + " by " + plain_text(report.bound.by) + "\n";
   }
-  text += machine_text(report.machine) + hardware_text(report) + "\n" + title("Where the time goes") + "\n" +
+  text += machine_text(report) + hardware_text(report) + "\n" + title("Where the time goes") + "\n" +
           parts_text(report) + throughput_text(report);
   if (!report.gates.empty()) {
     text += '\n';

@@ -39,6 +39,7 @@ ProfileReport healthy_report() {
   PartReport part;
   part.name = "rnn";
   part.type = "LSTM";
+  part.threads = 2;
   part.phases = {0.3, 0.4, 0.2, 0.1, 0.0};
   part.bound = {.flops = 1e9, .bytes = 1e7, .seconds = 0.8, .by = "multiply-adds"};
   part.share_of_bound = 0.8;
@@ -91,6 +92,9 @@ TEST(Advice, MoreRowsWhereFewWaitForWeights) {
       "1 row: 50 % of the bound, since each step waits for the one before, and other rows would not");
   report.parts[0].share_of_bound = 0.7;
   EXPECT_TRUE(advice_for(report).empty());
+  report.parts[0].bound = {};  // no row has a step
+  report.parts[0].share_of_bound = 0;
+  EXPECT_TRUE(advice_for(report).empty());
 }
 
 TEST(Advice, FewerBytesWhereTheyAreReadAsFastAsCanBe) {
@@ -112,9 +116,11 @@ TEST(Advice, OneThreadWhereTwoWaitMoreThanOneWouldWork) {
       report, "rnn", "one thread",
       "2 threads wait for each other 60 % of their time: what they do meanwhile would take one of them "
       "0.80 times as long");
-  report.threads = 3;
+  report.threads = 8;  // of which it took two
+  EXPECT_EQ(only(report).figure.substr(0, 9), "2 threads");
+  report.parts[0].threads = 3;
   EXPECT_TRUE(advice_for(report).empty());
-  report.threads = 1;
+  report.parts[0].threads = 1;
   EXPECT_TRUE(advice_for(report).empty());
 }
 

@@ -230,6 +230,21 @@ TEST(ProfileTable, SaysHowManyThreadsWereTaken) {
   expect_contains(table, "\n  tanh by itself, 1 thread       1.95 G   0.513 ns");
 }
 
+// Limits are measured in float32, and half as fast in float64.
+TEST(ProfileTable, AndPageHaveTheLimitsOfTheReportsType) {
+  ProfileReport report = sample_profile();
+  expect_contains(roofline_picture(report, 540), ">452 GFLOP/s<");
+  report.dtype = "float64";
+  const std::string table = profile_table(report, false);
+  expect_contains(table, "avx512, 2 threads: 226 GFLOP/s, L1 790 GB/s");
+  expect_contains(table, "\n  sigmoid by itself, 2 threads    2.10 G   0.476 ns");
+  expect_contains(roofline_picture(report, 540), ">226 GFLOP/s<");
+  const std::string page = profile_html(report);
+  expect_contains(page, "<td>226 GFLOP/s</td>");
+  expect_contains(page, "<td>2.10 G/s</td>");
+  expect_contains(page, "<td>1.95 G/s</td>");
+}
+
 TEST(ProfileTable, AndPageSayThatTheMachineWasUnsteady) {
   const std::string warning = "unsteady: the median run took ";
   ProfileReport report = sample_profile();
