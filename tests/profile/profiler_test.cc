@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/profiler.h"
+#include "core/threads.h"
 #include "profile/hardware_counters.h"
 #include "sluice/cells/lem.h"
 #include "sluice/cells/lstm_kin.h"
@@ -179,6 +180,23 @@ TEST(Profiler, StepsAndActivationsAreCountedByLayerDirectionAndThread) {
     for (const auto& [cell, count] : activations) EXPECT_EQ(count, 5u * 20u * 6u * 5u * 40u);
     EXPECT_LE(of_threads.size(), static_cast<std::size_t>(threads));
   }
+}
+
+TEST(Profiler, ACallIsOnItsOwnThreadWhereTeamsWaitInVain) {
+  if (most_threads(2) < 2) GTEST_SKIP() << "one processor";
+  const Tensor<float> x = random_tensor<float>({60, 32, 48}, -1, 1, 1);
+  const LSTM<float> layer = lstm(48, 96);
+  const auto threads = [&] { return seconds_by_thread(times_of(layer, x, 2, 1).modules.at(0)).size(); };
+  EXPECT_TRUE(happens([&] {
+    StarvedTeams::forget();
+    return threads() == 2;
+  }));
+  EXPECT_TRUE(happens([&] {
+    StarvedTeams::forget();
+    StarvedTeams::add(100'000'000);
+    return threads() == 1;
+  }));
+  StarvedTeams::forget();
 }
 
 // Every way in which a plan shares the work.
