@@ -41,10 +41,11 @@ struct CellTimes {
 };
 
 struct ModuleTimes {
-  std::string type;    ///< "LSTM"
-  std::string prefix;  ///< of its parameters, without the dot at its end; may be empty
-  double seconds = 0;  ///< of the call's own thread, from beginning to end
-  /// Of recurrent layers. A thread's seconds add up to the module's.
+  std::string type;           ///< "LSTM"
+  std::string prefix;         ///< of its parameters, without the dot at its end; may be empty
+  double seconds = 0;         ///< of the call's own thread, from beginning to end
+  double thread_seconds = 0;  ///< the same, of each thread that a call had
+  /// Of recurrent layers. Their seconds add up to thread_seconds.
   std::vector<CellTimes> cells;
 };
 

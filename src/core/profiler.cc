@@ -80,6 +80,8 @@ void Profiler::State::finish(ModuleCounter& module, std::uint64_t begin, std::ui
                              std::uint64_t of_weight) noexcept {
   // At least one, as read() leaves out modules without time: a clock may be too coarse for a small one.
   bump(module.ticks, std::max<std::uint64_t>(elapsed * of_weight, 1));
+  bump(module.thread_ticks,
+       std::max<std::uint64_t>(elapsed * of_weight, 1) * std::max<std::size_t>(module.call_ticks.size(), 1));
   if (module.call_ticks.empty() && has_trace()) {
     keep_span(module, nullptr, Phase::kOther, 0, begin, elapsed);
   }
@@ -145,7 +147,11 @@ ProfileTimes Profiler::read() const {
   times.seconds = seconds(state.ticks);
   const std::lock_guard lock(state.mutex);
   for (const ModuleCounter& module : state.modules) {
-    ModuleTimes of{.type = module.type, .prefix = module.prefix, .seconds = seconds(module.ticks), .cells{}};
+    ModuleTimes of{.type = module.type,
+                   .prefix = module.prefix,
+                   .seconds = seconds(module.ticks),
+                   .thread_seconds = seconds(module.thread_ticks),
+                   .cells{}};
     for (const CellCounter& cell : module.cells) {
       CellTimes one{.layer = cell.layer,
                     .direction = cell.direction,
@@ -175,6 +181,7 @@ void Profiler::reset() noexcept {
   state.last_timed = 0;
   for (ModuleCounter& module : state.modules) {
     clear(module.ticks);
+    clear(module.thread_ticks);
     for (CellCounter& cell : module.cells) {
       clear(cell.steps);
       clear(cell.activations);

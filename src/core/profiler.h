@@ -73,6 +73,7 @@ struct ModuleCounter {
   std::string type, prefix;
   bool is_always_listed = false;  // also without time
   std::atomic<std::uint64_t> ticks{0};
+  std::atomic<std::uint64_t> thread_ticks{0};  // of all threads that a call had
   std::deque<CellCounter> cells;
   /// Of the call under way: what each thread has counted into its cells.
   std::vector<std::uint64_t> call_ticks;

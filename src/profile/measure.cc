@@ -36,30 +36,31 @@ struct PartRun {
   double seconds = 0;
   PhaseSeconds phases{};
   double activations = 0;
-  std::size_t threads = 1;  // that the module ran on
+  double threads = 1;           // that the module ran on, the mean
+  std::size_t own_threads = 0;  // that had the part; 0: not counted
 };
 
 // A part, and what it spent in each measurement.
 struct Part {
   std::string name, type;
   std::size_t layer = 0, direction = 0;  // of a module's part
-  std::size_t threads = 0;               // that have it; 0: not counted
   std::vector<PartRun> runs{};
   std::vector<Part> parts{};  // of a module: its layers and directions
 };
 
 // Of those cells of a module that are of this layer and direction. Threads count alike, as the module's time
 // is that of all of them: so parts add up to it, also those that stand side by side on threads of their own.
-PartRun run_of(const ModuleTimes& module, std::size_t threads, std::size_t runs, std::size_t layer,
+PartRun run_of(const ModuleTimes& module, double threads, std::size_t runs, std::size_t layer,
                std::size_t direction) {
   PartRun run;
   run.threads = threads;
   for (const CellTimes& cell : module.cells) {
     if (cell.layer != layer || cell.direction != direction) continue;
     for (std::size_t phase = 0; phase < kPhases; ++phase) {
-      run.phases[phase] += cell.seconds[phase] / static_cast<double>(threads * runs);
+      run.phases[phase] += cell.seconds[phase] / (threads * static_cast<double>(runs));
     }
     run.activations += static_cast<double>(cell.activations) / static_cast<double>(runs);
+    ++run.own_threads;
   }
   run.seconds = sum_of(run.phases);
   return run;
@@ -72,7 +73,6 @@ Part part_of(const ModuleTimes& module, std::size_t measurements) {
   for (const CellTimes& cell : module.cells) {
     layers = std::max(layers, cell.layer + 1);
     directions = std::max(directions, cell.direction + 1);
-    part.threads = std::max(part.threads, cell.thread + 1);
   }
   for (std::size_t layer = 0; layer < layers; ++layer) {
     for (std::size_t direction = 0; direction < directions; ++direction) {
@@ -81,9 +81,6 @@ Part part_of(const ModuleTimes& module, std::size_t measurements) {
            .type = part.type,
            .layer = layer,
            .direction = direction});
-      for (const CellTimes& cell : module.cells) {
-        if (cell.layer == layer && cell.direction == direction) ++part.parts.back().threads;
-      }
       part.parts.back().runs.reserve(measurements);
     }
   }
@@ -93,7 +90,8 @@ Part part_of(const ModuleTimes& module, std::size_t measurements) {
 
 void add_run(Part& part, const ModuleTimes& module, std::size_t runs) {
   PartRun whole;
-  for (const CellTimes& cell : module.cells) whole.threads = std::max(whole.threads, cell.thread + 1);
+  if (module.seconds > 0) whole.threads = module.thread_seconds / module.seconds;
+  for (const CellTimes& cell : module.cells) whole.own_threads = std::max(whole.own_threads, cell.thread + 1);
   if (module.cells.empty()) {
     whole.phases[static_cast<std::size_t>(Phase::kOther)] = module.seconds / static_cast<double>(runs);
   }
@@ -112,20 +110,20 @@ PartReport report_of(const Part& part, std::size_t middle_run, double cycles_a_s
   PartReport report;
   report.name = part.name;
   report.type = part.type;
-  report.threads = part.threads;
   report.seconds_min =
       std::min_element(part.runs.begin(), part.runs.end(), [](const PartRun& a, const PartRun& b) {
         return a.seconds < b.seconds;
       })->seconds;
   const PartRun& middle = part.runs[middle_run];
   report.seconds_median = middle.seconds;
+  report.threads = middle.own_threads;
   report.phases = middle.phases;
   for (const Part& one : part.parts) report.parts.push_back(report_of(one, middle_run, cycles_a_second));
   const double gates = middle.phases[static_cast<std::size_t>(Phase::kGates)];
   if (middle.activations == 0 || gates == 0) return report;
   report.gates_per_second = middle.activations / gates;
   report.ns_per_gate = 1e9 / report.gates_per_second;
-  report.elements_per_cycle = report.gates_per_second / static_cast<double>(middle.threads) / cycles_a_second;
+  report.elements_per_cycle = report.gates_per_second / middle.threads / cycles_a_second;
   return report;
 }
 
