@@ -65,11 +65,15 @@ class BusyThreads {
   std::int64_t here_;
 };
 
+/// Apart and never inlined: of two questions in one function clang makes one, asks it where the function
+/// begins, and the first question of a thread takes memory.
+[[gnu::noinline]] inline int processor_count() noexcept { return omp_get_num_procs(); }
+
 /// Threads that a call may ask for: `requested` (0: what OpenMP would take, OMP_NUM_THREADS), and no more
 /// than there are processors.
 inline int most_threads(int requested) noexcept {
   if (requested == 1) return 1;  // a call for one thread asks OpenMP nothing
-  return std::max(std::min(requested > 0 ? requested : omp_get_max_threads(), omp_get_num_procs()), 1);
+  return std::max(std::min(requested > 0 ? requested : omp_get_max_threads(), processor_count()), 1);
 }
 
 /// Threads that a call may use now: of most_threads(requested) never more than there are processors that no
@@ -77,7 +81,7 @@ inline int most_threads(int requested) noexcept {
 /// vain of late, and one inside somebody else's parallel region, so that teams never nest.
 inline int thread_limit(int requested) noexcept {
   if (requested == 1 || omp_in_parallel() || StarvedTeams::are_to_be_feared()) return 1;
-  const int processors = omp_get_num_procs();
+  const int processors = processor_count();
   const int most = std::min(
       {most_threads(requested), processors - BusyThreads::total(), processors / BusyThreads::callers()});
   return std::max(most, 1);
