@@ -139,8 +139,11 @@ TEST(Cells, GruStepThatResetsBeforeTakesMemoryForLargeStatesOnly) {
     const Tensor<double> x = random_tensor<double>({2, 1}, -1, 1, 3);
     const Tensor<double> h = random_tensor<double>({2, hidden_size}, -1, 1, 4);
     Tensor<double> h_out({2, hidden_size});
-    EXPECT_EQ(test::heap_calls_during([&] { cell.step(2, x.data(), h.data(), h_out.data()); }) > 0,
-              hidden_size > 2048);
+    const std::size_t calls =
+        test::heap_calls_during([&] { cell.step(2, x.data(), h.data(), h_out.data()); });
+    if (test::can_count_allocations()) {
+      EXPECT_EQ(calls > 0, hidden_size > 2048);
+    }
     expect_same_bits<double>(h_out.view(), cell.forward(x, h).view());
   }
 }
