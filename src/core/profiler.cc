@@ -79,9 +79,9 @@ CellCounter& Profiler::State::cell(ModuleCounter& module, std::size_t layer, std
 void Profiler::State::finish(ModuleCounter& module, std::uint64_t begin, std::uint64_t elapsed,
                              std::uint64_t of_weight) noexcept {
   // At least one, as read() leaves out modules without time: a clock may be too coarse for a small one.
-  bump(module.ticks, std::max<std::uint64_t>(elapsed * of_weight, 1));
-  bump(module.thread_ticks,
-       std::max<std::uint64_t>(elapsed * of_weight, 1) * std::max<std::size_t>(module.call_ticks.size(), 1));
+  const std::uint64_t weighted = std::max<std::uint64_t>(elapsed * of_weight, 1);
+  bump(module.ticks, weighted);
+  bump(module.thread_ticks, weighted * std::max<std::size_t>(module.call_ticks.size(), 1));
   if (module.call_ticks.empty() && has_trace()) {
     keep_span(module, nullptr, Phase::kOther, 0, begin, elapsed);
   }

@@ -24,10 +24,10 @@ inline bool have_waited_in_vain(std::size_t size, std::int64_t waited, std::int6
   return static_cast<double>(waited) > static_cast<double>(elapsed) * (n - 1) * (1 - 1 / n);
 }
 
-/// Remembers teams that waited in vain. After one, calls stay on their callers' threads for ten times as long
-/// as it took; twice as long as the last time where that has hardly passed, up to 640 ms. So next to a busy
-/// program a time slice is lost now and then and not at each call, and where a processor was away but once
-/// little is.
+/// Remembers teams that waited in vain. After one, calls stay on their callers' threads for as long as it
+/// took; for twice as long as the last time where that has hardly passed, up to 640 ms. So next to a busy
+/// program a time slice is lost now and then and not at each call, and where a processor was away but once no
+/// more than that.
 class StarvedTeams {
  public:
   static bool are_to_be_feared() noexcept {

@@ -65,25 +65,25 @@ class BusyThreads {
   std::int64_t here_;
 };
 
-/// Apart and never inlined: of two questions in one function clang makes one, asks it where the function
-/// begins, and the first question of a thread takes memory.
-[[gnu::noinline]] inline int processor_count() noexcept { return omp_get_num_procs(); }
+/// What a call asks for: `requested` (0: what OpenMP would take, OMP_NUM_THREADS).
+inline int threads_asked_for(int requested) noexcept {
+  return requested > 0 ? requested : omp_get_max_threads();
+}
 
-/// Threads that a call may ask for: `requested` (0: what OpenMP would take, OMP_NUM_THREADS), and no more
-/// than there are processors.
+/// Threads that a call may have at most: what it asks for, and no more than there are processors.
 inline int most_threads(int requested) noexcept {
-  if (requested == 1) return 1;  // a call for one thread asks OpenMP nothing
-  return std::max(std::min(requested > 0 ? requested : omp_get_max_threads(), processor_count()), 1);
+  return std::max(std::min(threads_asked_for(requested), omp_get_num_procs()), 1);
 }
 
 /// Threads that a call may use now: of most_threads(requested) never more than there are processors that no
 /// other call uses, nor than its share of them where calls have met of late; one where teams have waited in
 /// vain of late, and one inside somebody else's parallel region, so that teams never nest.
 inline int thread_limit(int requested) noexcept {
-  if (requested == 1 || omp_in_parallel() || StarvedTeams::are_to_be_feared()) return 1;
-  const int processors = processor_count();
+  if (requested == 1) return 1;  // a call for one thread asks OpenMP nothing
+  if (omp_in_parallel() || StarvedTeams::are_to_be_feared()) return 1;
+  const int processors = omp_get_num_procs();  // once: GNU's OpenMP makes a system call of it
   const int most = std::min(
-      {most_threads(requested), processors - BusyThreads::total(), processors / BusyThreads::callers()});
+      {threads_asked_for(requested), processors - BusyThreads::total(), processors / BusyThreads::callers()});
   return std::max(most, 1);
 }
 

@@ -15,10 +15,6 @@
 namespace sluice {
 namespace {
 
-// Short runs are measured so many seconds of them at once, or that many.
-constexpr double kMeasured = 1e-3;
-constexpr double kMostRuns = 1000;
-
 // The index of the median, of two the lesser.
 std::size_t median_at(const std::vector<double>& values) {
   std::vector<std::size_t> order(values.size());
@@ -129,6 +125,12 @@ PartReport report_of(const Part& part, std::size_t middle_run, double cycles_a_s
 
 }  // namespace
 
+std::size_t runs_at_once(double seconds_of_run) noexcept {
+  constexpr double kMeasured = 1e-3;  // seconds
+  constexpr double kMostRuns = 1000;
+  return static_cast<std::size_t>(std::clamp(kMeasured / seconds_of_run, 1.0, kMostRuns));
+}
+
 void measure(ProfileReport& report, Profiler& profiler, const std::function<void()>& run,
              const MeasureOptions& options) {
   if (options.repeat == 0) throw Error("repeat is 0, expected at least 1");
@@ -142,7 +144,7 @@ void measure(ProfileReport& report, Profiler& profiler, const std::function<void
   };
   run();  // into the caches, and threads are made
   const ProfileTimes first = times_of(1);
-  const auto times = static_cast<std::size_t>(std::clamp(kMeasured / first.seconds, 1.0, kMostRuns));
+  const std::size_t times = runs_at_once(first.seconds);
 
   // What is kept stands in memory taken in advance: a run should find the heap as the one before left it.
   std::vector<Part> parts;

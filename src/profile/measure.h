@@ -2,6 +2,7 @@
 // Runs a model again and again, and reads the profiler in between.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 
 #include "sluice/profile.h"
@@ -12,6 +13,10 @@ namespace sluice {
 /// Throws Error.
 void measure(ProfileReport& report, Profiler& profiler, const std::function<void()>& run,
              const MeasureOptions& options);
+
+/// How many runs make one measurement: short ones a millisecond of them, so that the clock and what stands
+/// between measurements are little of it.
+std::size_t runs_at_once(double seconds_of_run) noexcept;
 
 template <class T>
 constexpr const char* dtype_name() noexcept {

@@ -9,6 +9,7 @@
 
 #include "core/threads.h"
 #include "profile/figures.h"
+#include "profile/measure.h"
 #include "profile/svg.h"
 #include "sluice/tensor.h"
 
@@ -17,9 +18,6 @@ namespace {
 
 // By so much a change must be faster before it is advice, since runs differ by a few percent.
 constexpr double kWorthIt = 1.05;
-// Short runs are measured so many seconds of them at once, or that many.
-constexpr double kMeasured = 1e-3;
-constexpr double kMostRuns = 1000;
 
 double least_of(const Trial& trial) { return *std::min_element(trial.seconds.begin(), trial.seconds.end()); }
 
@@ -76,7 +74,7 @@ std::vector<std::vector<double>> seconds_in_turns(std::span<const std::function<
   std::vector<std::size_t> times;
   for (const std::function<void()>& run : runs) {
     run();
-    times.push_back(static_cast<std::size_t>(std::clamp(kMeasured / seconds_of(run, 1), 1.0, kMostRuns)));
+    times.push_back(runs_at_once(seconds_of(run, 1)));
   }
   std::vector<std::vector<double>> seconds(runs.size());
   for (std::size_t round = 0; round < repeat; ++round) {
