@@ -9,24 +9,14 @@
 #include <vector>
 
 #include "sluice/profile.h"
+#include "support/healthy_gate.h"
 
 namespace sluice {
 namespace {
 
-constexpr auto kWaitingIndex = static_cast<std::size_t>(Phase::kWaiting);
+using test::healthy_gate;
 
-GateReport healthy_gate(const std::string& name) {
-  GateReport gate;
-  gate.module = "rnn";
-  gate.gate = name;
-  gate.activations = 1000;
-  gate.shut = 20;
-  gate.open = 100;
-  gate.mean = 0.6;
-  gate.mean_derivative = 0.17;
-  gate.unit_mean.assign(8, 0.6F);
-  return gate;
-}
+constexpr auto kWaitingIndex = static_cast<std::size_t>(Phase::kWaiting);
 
 ProfileReport healthy_report() {
   ProfileReport report;

@@ -8,21 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "support/healthy_gate.h"
+
 namespace sluice {
 namespace {
 
-GateReport healthy_gate(const std::string& name) {
-  GateReport gate;
-  gate.module = "rnn";
-  gate.gate = name;
-  gate.activations = 1000;
-  gate.shut = 20;
-  gate.open = 100;
-  gate.mean = 0.6;
-  gate.mean_derivative = 0.17;
-  gate.unit_mean.assign(8, 0.6F);
-  return gate;
-}
+using test::healthy_gate;
 
 GateReport healthy_forget_gate() {
   GateReport gate = healthy_gate("f");
